@@ -1,0 +1,19 @@
+#!/bin/sh
+# Pin what pyproject.toml files ask for: requirements.lock (everything) and deploy/locks/<part>.lock (what one image or
+# the standalone needs, the same versions). Names, versions and hashes only; no addresses.
+set -eu
+cd "$(dirname "$0")/.."
+uv=${UV:-uv}
+ours=$(grep -hE '^name = "shipjury' pyproject.toml libs/*/pyproject.toml services/*/pyproject.toml deploy/standalone/pyproject.toml deploy/standalone/broker/pyproject.toml |
+  sed 's/name = "\(.*\)"/--no-emit-package \1/')
+compile() {
+  # shellcheck disable=SC2086
+  "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+    --emit-build-options --excludes requirements.excludes $ours "$@"
+}
+compile --group dev pyproject.toml -o requirements.lock
+mkdir -p deploy/locks
+for part in services/*/ deploy/standalone/; do
+  name=$(basename "$part")
+  compile --constraint requirements.lock "$part/pyproject.toml" -o "deploy/locks/$name.lock"
+done
