@@ -188,7 +188,7 @@ class VerdictIssued(Contract):
     verdict: Verdict = Field(description="The panel's verdict.")
     score: float | None = Field(default=None, ge=0, le=100, description="Mean of the reviewers' scores.")
     interval: Interval | None = Field(default=None, description="95 % interval of the score.")
-    counts: Counts = Field(description="Reviewers by verdict.")
+    counts: Counts = Field(description="How many reviewers gave each verdict.")
     ship_share: float | None = Field(
         default=None, ge=0, le=1, description="Ships over the reviewers who decided; null if none decided."
     )
