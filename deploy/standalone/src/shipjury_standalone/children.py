@@ -1,0 +1,166 @@
+"""Child processes that never outlive us: Postgres, Redis, the broker and the edge runner are started and stopped here.
+
+A child gets a process group of its own (Ctrl-C in a terminal reaches only us, and we stop things in order), asks the
+kernel for a signal when we die, and leaves a pid file. The pid file is for machines without ``prctl``, where the next
+start ends what an earlier one left behind.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+PR_SET_PDEATHSIG = 1
+
+
+class ChildFailed(Exception):
+    """A child ended, or did not become ready. The message is a sentence for a person; the log's end is part of it."""
+
+
+@dataclass
+class Child:
+    """A running child. ``stop_signal`` asks it to end in order; ``grace`` is how many seconds it has to do so."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    pid_file: Path | None
+    stop_signal: signal.Signals = signal.SIGTERM
+    grace: float = 5.0
+
+    @property
+    def running(self) -> bool:
+        """Whether the process still is there."""
+        return self.process.poll() is None
+
+    def signal_stop(self) -> None:
+        """Ask it to end; :meth:`stop` waits for that."""
+        if self.running:
+            self.process.send_signal(self.stop_signal)
+
+    def stop(self) -> None:
+        """End it in order, or by force after ``grace`` seconds, its whole process group included."""
+        self.signal_stop()
+        try:
+            self.process.wait(self.grace)
+        except subprocess.TimeoutExpired:
+            kill_group(self.process.pid)
+            self.process.wait()
+        if self.pid_file is not None:
+            self.pid_file.unlink(missing_ok=True)
+
+    def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
+        """Wait for ``ready()``. Raises :class:`ChildFailed` where the child ends or the time is up before that."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if not self.running:
+                raise ChildFailed(f"{self.name} ended with status {self.process.returncode}. {tail(self.log)}")
+            if time.monotonic() > deadline:
+                raise ChildFailed(f"{self.name} was not ready within {seconds:g} seconds. {tail(self.log)}")
+            time.sleep(0.01)
+
+
+def start(
+    name: str,
+    command: Sequence[str],
+    *,
+    log: Path,
+    pid_file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    working_folder: Path | None = None,
+    stop_signal: signal.Signals = signal.SIGTERM,
+    death_signal: signal.Signals = signal.SIGTERM,
+    grace: float = 5.0,
+    user: int | None = None,
+) -> Child:
+    """Start a child. Call it from the main thread: the kernel ties the death signal to the thread that forks."""
+    if pid_file is not None:
+        end_left_over(pid_file)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=None if environment is None else dict(environment),
+            cwd=working_folder,
+            preexec_fn=_prepare(death_signal, os.getpid(), user),
+        )
+    if pid_file is not None:
+        remember(pid_file, process.pid)
+    return Child(name, process, log, pid_file, stop_signal, grace)
+
+
+def remember(pid_file: Path, pid: int) -> None:
+    """Write a process's id and its time of birth, which tells it from a later process with the same id."""
+    try:
+        born = psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return
+    pid_file.write_text(f"{pid} {born}\n")
+
+
+def alive(pid_file: Path) -> psutil.Process | None:
+    """The process that a pid file names, or None where it is gone."""
+    try:
+        pid, born = pid_file.read_text().split()
+        process = psutil.Process(int(pid))
+        if abs(process.create_time() - float(born)) < 1 and process.status() != psutil.STATUS_ZOMBIE:
+            return process
+    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+        pass
+    return None
+
+
+def end_left_over(pid_file: Path) -> None:
+    """End what an earlier run left behind; its parent is gone, so nobody else will."""
+    process = alive(pid_file)
+    if process is not None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(5)
+        except psutil.TimeoutExpired:
+            kill_group(process.pid)
+    pid_file.unlink(missing_ok=True)
+
+
+def kill_group(group: int) -> None:
+    """Kill a child and all that it started."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def tail(log: Path, lines: int = 6) -> str:
+    """The end of a log, for a message."""
+    try:
+        text = log.read_text(errors="replace").strip().splitlines()[-lines:]
+    except OSError:
+        return ""
+    return f"The end of {log}:\n" + "\n".join(text) if text else ""
+
+
+def _prepare(death_signal: signal.Signals, parent: int, user: int | None) -> Callable[[], None]:
+    """What the child does before it becomes the program; the order matters, since setuid clears the death signal."""
+    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+    def prepare() -> None:
+        os.setpgid(0, 0)
+        if user is not None:
+            os.setgroups([])
+            os.setgid(user)
+            os.setuid(user)
+        if libc is not None:
+            libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+            if os.getppid() != parent:  # we died between fork and prctl: nobody will send the signal
+                os._exit(1)
+
+    return prepare
