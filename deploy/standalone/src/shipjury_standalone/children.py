@@ -10,7 +10,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +32,7 @@ class Child:
 
     name: str
     process: subprocess.Popen[bytes]
-    log: Path
+    said: deque[str]
     pid_file: Path | None
     stop_signal: signal.Signals = signal.SIGTERM
     grace: float = 5.0
@@ -39,6 +41,11 @@ class Child:
     def running(self) -> bool:
         """Whether the process still is there."""
         return self.process.poll() is None
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it said, for a message."""
+        return "It said last:\n  " + "\n  ".join(self.said) if self.said else "It said nothing."
 
     def signal_stop(self) -> None:
         """Ask it to end; :meth:`stop` waits for that."""
@@ -61,9 +68,10 @@ class Child:
         deadline = time.monotonic() + seconds
         while not ready():
             if not self.running:
-                raise ChildFailed(f"{self.name} ended with status {self.process.returncode}. {tail(self.log)}")
+                time.sleep(0.1)  # its last words are on their way through the pipe
+                raise ChildFailed(f"{self.name} ended with status {self.process.returncode}. {self.last_words}")
             if time.monotonic() > deadline:
-                raise ChildFailed(f"{self.name} was not ready within {seconds:g} seconds. {tail(self.log)}")
+                raise ChildFailed(f"{self.name} was not ready within {seconds:g} seconds. {self.last_words}")
             time.sleep(0.01)
 
 
@@ -71,7 +79,7 @@ def start(
     name: str,
     command: Sequence[str],
     *,
-    log: Path,
+    log: Callable[[str], None],
     pid_file: Path | None = None,
     environment: Mapping[str, str] | None = None,
     working_folder: Path | None = None,
@@ -80,22 +88,45 @@ def start(
     grace: float = 5.0,
     user: int | None = None,
 ) -> Child:
-    """Start a child. Call it from the main thread: the kernel ties the death signal to the thread that forks."""
+    """Start a child; ``log`` gets its lines, from a thread.
+
+    Call it from the main thread: the kernel ties the death signal to the thread that forks.
+    """
     if pid_file is not None:
         end_left_over(pid_file)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=None if environment is None else dict(environment),
-            cwd=working_folder,
-            preexec_fn=_prepare(death_signal, os.getpid(), user),
-        )
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=None if environment is None else dict(environment),
+        cwd=working_folder,
+        preexec_fn=_prepare(death_signal, os.getpid(), user),
+    )
     if pid_file is not None:
         remember(pid_file, process.pid)
-    return Child(name, process, log, pid_file, stop_signal, grace)
+    said: deque[str] = deque(maxlen=6)
+    threading.Thread(target=_listen, args=(process, said, log), name=f"log of {name}", daemon=True).start()
+    return Child(name, process, said, pid_file, stop_signal, grace)
+
+
+def into_file(path: Path) -> Callable[[str], None]:
+    """A log that is a plain file."""
+
+    def write(line: str) -> None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    return write
+
+
+def _listen(process: "subprocess.Popen[bytes]", said: deque[str], log: Callable[[str], None]) -> None:
+    """Read a child's lines until it closes its end."""
+    for raw in process.stdout or ():
+        line = raw.decode(errors="replace").rstrip()
+        if line:
+            said.append(line)
+            log(line)
 
 
 def remember(pid_file: Path, pid: int) -> None:
@@ -137,15 +168,6 @@ def kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         pass
-
-
-def tail(log: Path, lines: int = 6) -> str:
-    """The end of a log, for a message."""
-    try:
-        text = log.read_text(errors="replace").strip().splitlines()[-lines:]
-    except OSError:
-        return ""
-    return f"The end of {log}:\n" + "\n".join(text) if text else ""
 
 
 def _prepare(death_signal: signal.Signals, parent: int, user: int | None) -> Callable[[], None]:

@@ -97,7 +97,7 @@ def kafka(tmp_path: Path) -> Iterator[str]:
     broker = children.start(
         "The broker",
         [sys.executable, "-m", "shipjury_broker", "--data", str(tmp_path / "kafka"), "--port", str(port)],
-        log=tmp_path / "kafka.log",
+        log=children.into_file(tmp_path / "kafka.log"),
         environment=dict(os.environ),
     )
     try:

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -48,9 +48,16 @@ class Postgres:
     port: int = 0
     password: str = field(default="", repr=False)
     child: children.Child | None = None
+    log: Callable[[str], None] | None = None
+    _data: Path = field(default=Path(), init=False)
 
     def start(self) -> None:
-        """Make the data folder where there is none, start, and wait until it takes connections."""
+        """Start it and wait until it takes connections."""
+        self.spawn()
+        self.wait()
+
+    def spawn(self) -> None:
+        """Make the data folder where there is none and start the server, without waiting for it."""
         self.password = self._password()
         runner = as_another_user(self.folder, programs())
         children.end_left_over(self.folder / "postgres.pid")
@@ -58,7 +65,7 @@ class Postgres:
             self._initialise(runner)
         # a server that was killed leaves this; its number may be another process's by now, and Postgres would refuse
         (runner.data / "postmaster.pid").unlink(missing_ok=True)
-        self.port = free_port()
+        self.port = self.port or free_port()  # a restart keeps the port that others were told
         options = {**SETTINGS, **({} if self.durable else FOR_TESTS), "port": str(self.port)}
         command = [*runner.prefix, str(runner.home / "bin" / "postgres"), "-D", str(runner.data)]
         for name, value in options.items():
@@ -66,7 +73,7 @@ class Postgres:
         self.child = children.start(
             "Postgres",
             command,
-            log=self.folder / "postgres.log",
+            log=self.log or children.into_file(self.folder / "postgres.log"),
             pid_file=self.folder / "postgres.pid",
             environment=_environment(),
             working_folder=runner.data,
@@ -75,7 +82,12 @@ class Postgres:
             grace=20,
             user=runner.user,
         )
-        self.child.wait_until(lambda: _ready(runner.data), seconds=60)
+        self._data = runner.data
+
+    def wait(self) -> None:
+        """Wait until it takes connections; after a crash that is until it has recovered."""
+        if self.child is not None:
+            self.child.wait_until(lambda: _ready(self._data), seconds=120)
 
     def stop(self) -> None:
         """Fast shutdown; the next start needs no recovery."""

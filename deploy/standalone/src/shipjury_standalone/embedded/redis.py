@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -35,22 +36,32 @@ class Redis:
     port: int = 0
     password: str = field(default="", repr=False)
     child: children.Child | None = None
+    log: Callable[[str], None] | None = None
 
     def start(self) -> None:
-        """Start it with a password and wait until it answers, its data loaded."""
+        """Start it and wait until it answers."""
+        self.spawn()
+        self.wait()
+
+    def spawn(self) -> None:
+        """Start it with a password, without waiting for it."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         children.end_left_over(self.folder / "redis.pid")
-        self.port = free_port()
+        self.port = self.port or free_port()  # a restart keeps the port that others were told
         self.password = self._password()
         self.child = children.start(
             "Redis",
             [str(program()), str(self._configuration())],
-            log=self.folder / "redis.log",
+            log=self.log or children.into_file(self.folder / "redis.log"),
             pid_file=self.folder / "redis.pid",
             stop_signal=signal.SIGTERM,
             grace=10,
         )
-        self.child.wait_until(self._ready, seconds=60)
+
+    def wait(self) -> None:
+        """Wait until it answers, its data loaded."""
+        if self.child is not None:
+            self.child.wait_until(self._ready, seconds=120)
 
     def stop(self) -> None:
         """Shut down; the append-only file is written out before."""
