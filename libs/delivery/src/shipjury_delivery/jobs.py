@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .tables import jobs
+from .telemetry import current_traceparent
+
+CHANNEL = "shipjury_jobs"
 
 
 class LeaseLost(Exception):
@@ -40,6 +47,8 @@ class JobHandler:
     concurrency: int = 1
     lease: timedelta = timedelta(seconds=30)
     max_attempts: int = 8
+    back_off: timedelta = timedelta(seconds=5)
+    """Wait before the second attempt; it doubles with each one, up to ten minutes."""
 
 
 async def enqueue(
@@ -50,10 +59,33 @@ async def enqueue(
     *,
     not_before: datetime | None = None,
 ) -> bool:
-    """Store a job within the caller's transaction; idempotent by kind and key. Returns whether it is new."""
-    raise NotImplementedError
+    """Store a job within the caller's transaction; idempotent by kind and key. Returns whether it is new.
+
+    A key stays taken while its job's row is kept, finished or not (``job_retention``).
+    """
+    row: dict[str, Any] = {
+        "kind": kind,
+        "key": key,
+        "payload": dict(payload),
+        "traceparent": current_traceparent(),
+    }
+    if not_before is not None:
+        row["not_before"] = not_before
+    new = await connection.scalar(
+        insert(jobs).values(row).on_conflict_do_nothing(index_elements=["kind", "key"]).returning(jobs.c.id)
+    )
+    if new is not None:
+        await connection.execute(sa.select(sa.func.pg_notify(CHANNEL, kind)))
+    return new is not None
 
 
 async def complete(connection: AsyncConnection, job: Job) -> None:
     """Finish a job within the caller's transaction. Raises :class:`LeaseLost` where it is no longer ours."""
-    raise NotImplementedError
+    finished = await connection.scalar(
+        sa.update(jobs)
+        .where(jobs.c.id == job.id, jobs.c.lease == job.lease, jobs.c.state == "running")
+        .values(state="done", finished_at=sa.func.now(), leased_until=None, error=None)
+        .returning(jobs.c.id)
+    )
+    if finished is None:
+        raise LeaseLost(f"job {job.id} ({job.kind} {job.key}) is not held by this worker any more")

@@ -1,19 +1,31 @@
 """How a service runs: its API on two ports, its worker, its migrations; alone or many in one process."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from . import telemetry
+from .back_off import BackOff, pause
 from .consume import Subscription
+from .health import Check, broker_check, database_check, nothing_here, with_health
 from .jobs import JobHandler
+from .metrics import BACKGROUND_RESTARTS
+from .migrations import upgrade
+from .operators import guard
+from .serving import PortInUse, bind, instrumented, serve
 from .settings import ServiceSettings
 
 AsgiApp = Callable[..., Any]
 Background = Callable[..., Any]
+
+_log = structlog.get_logger("shipjury.process")
 
 
 @dataclass(frozen=True)
@@ -24,6 +36,8 @@ class Api:
     operator: AsgiApp
     background: Sequence[Background] = ()
     """Coroutine functions ``(stop: asyncio.Event) -> None`` that run as long as the API does."""
+    ready: Mapping[str, Check] = field(default_factory=dict)
+    """What readyz looks at besides the database; a check raises where what it needs is away."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,96 @@ class Worker:
     jobs: Sequence[JobHandler] = ()
     background: Sequence[Background] = ()
     relay: bool = field(default=True)
+    ready: Mapping[str, Check] = field(default_factory=dict)
+    """What readyz looks at besides database, broker, relay and subscribers."""
+
+
+def public_app(api: Api, settings: ServiceSettings) -> AsgiApp:
+    """The readers' app of a service, measured; for a process that serves many services on one port."""
+    return instrumented(api.public, settings.service, "public")
+
+
+def operators_app(api: Api, settings: ServiceSettings) -> AsgiApp:
+    """The operators' app of a service: measured, with healthz, readyz and metrics, behind the operators' key."""
+    checks = {"database": database_check(settings.database_url.get_secret_value()), **api.ready}
+    app = with_health(instrumented(api.operator, settings.service, "operators"), settings.service, checks)
+    return guard(app, settings.operator_key.get_secret_value(), settings.service)
+
+
+async def run_api(api: Api, settings: ServiceSettings, stop: asyncio.Event) -> None:
+    """Serve an API on its two ports, and run its loops, until ``stop``. Raises ``PortInUse``."""
+    public = bind(settings.public_host, settings.public_port)
+    try:
+        operators = bind(settings.operator_host, settings.operator_port)
+    except PortInUse:
+        public.close()
+        raise
+    _log.info("api serves", service=settings.service, public=public.getsockname(), operators=operators.getsockname())
+    await together(
+        stop,
+        serve(public_app(api, settings), public, stop),
+        serve(operators_app(api, settings), operators, stop),
+        run_background(settings.service, api.background, stop),
+    )
+
+
+async def run_worker(worker: Worker, stop: asyncio.Event) -> None:
+    """Run a worker's relay, subscribers, jobs and loops until ``stop``, and its health on its own port."""
+    from .working import Working
+
+    working = Working(worker)
+    parts: list[Coroutine[Any, Any, None]] = [
+        working.run(stop),
+        run_background(worker.service, worker.background, stop),
+    ]
+    if worker.settings.worker_port:
+        checks = {
+            "database": database_check(worker.engine),
+            "broker": broker_check(worker.settings.kafka_bootstrap_servers),
+            **working.checks(),
+            **worker.ready,
+        }
+        listening = bind(worker.settings.operator_host, worker.settings.worker_port)
+        app = guard(
+            with_health(nothing_here, worker.service, checks),
+            worker.settings.operator_key.get_secret_value(),
+            worker.service,
+        )
+        parts.append(serve(app, listening, stop))
+    _log.info("worker runs", service=worker.service, groups=[one.group for one in worker.subscriptions])
+    await together(stop, *parts)
+
+
+async def together(stop: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> None:
+    """Run the parts until all have ended; where one fails, stop the others and raise its error."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        if any(task.exception() for task in done):
+            stop.set()
+        await asyncio.gather(*tasks)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+async def run_background(service: str, loops: Sequence[Background], stop: asyncio.Event) -> None:
+    """Run loops until ``stop``; one that fails runs again, after a while."""
+    await asyncio.gather(*(_supervised(service, loop, stop) for loop in loops))
+
+
+async def _supervised(service: str, loop: Background, stop: asyncio.Event) -> None:
+    back_off = BackOff(0.5, 30)
+    while not stop.is_set():
+        try:
+            await loop(stop)
+            return
+        except Exception:  # noqa: BLE001 - a loop of a service must not end the others
+            _log.exception("a loop failed and runs again", service=service, loop=getattr(loop, "__name__", str(loop)))
+            BACKGROUND_RESTARTS.labels(service).inc()
+        await pause(stop, back_off.next())
 
 
 def service_cli(
@@ -45,5 +149,85 @@ def service_cli(
     api: Callable[[Any], AbstractAsyncContextManager[Api]],
     worker: Callable[[Any], AbstractAsyncContextManager[Worker]],
 ) -> typer.Typer:
-    """The service's command line: ``api``, ``worker``, ``migrate``; the service adds its own commands."""
-    raise NotImplementedError
+    """The service's command line: ``api``, ``worker``, ``migrate``, ``topics``, ``parked``; the service adds its own.
+
+    ``service`` is the name in paths (``votes``, ``gateway``); the package with the migrations is the one that
+    ``settings`` is defined in.
+    """
+    cli = typer.Typer(no_args_is_help=True, help=f"The {service} service.")
+    package = settings.__module__.partition(".")[0]
+
+    @cli.command("api")
+    def run_the_api() -> None:
+        """Serve readers and operators until SIGTERM."""
+
+        async def main(stop: asyncio.Event) -> None:
+            loaded = settings()
+            async with api(loaded) as running:
+                await run_api(running, loaded, stop)
+
+        run_until_stopped(f"{service}-api", main)
+
+    @cli.command("worker")
+    def run_the_worker() -> None:
+        """Relay the outbox, apply events and do jobs until SIGTERM."""
+
+        async def main(stop: asyncio.Event) -> None:
+            async with worker(settings()) as running:
+                await run_worker(running, stop)
+
+        run_until_stopped(f"{service}-worker", main)
+
+    @cli.command("migrate")
+    def migrate() -> None:
+        """Bring the database to the newest revision; safe to run many times at once."""
+
+        async def main(_: asyncio.Event) -> None:
+            changed = await upgrade(package, settings().database_url.get_secret_value())
+            typer.echo("migrated" if changed else "already at the newest revision")
+
+        run_until_stopped(f"{service}-migrate", main)
+
+    @cli.command("topics")
+    def topics() -> None:
+        """Create the topics that are missing: every event's, and the dead letters' of this service's subscribers."""
+        from .topics import ensure_topics
+
+        async def main(_: asyncio.Event) -> None:
+            loaded = settings()
+            async with worker(loaded) as running:
+                for name in await ensure_topics(loaded, running.subscriptions):
+                    typer.echo(f"created {name}")
+
+        run_until_stopped(f"{service}-topics", main)
+
+    return cli
+
+
+def run_until_stopped(name: str, main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run ``main(stop)`` in a loop of our own; SIGTERM and SIGINT set ``stop``, a second one ends at once."""
+    telemetry.set_up(name)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+
+        def asked() -> None:
+            if stop.is_set() and task:
+                task.cancel()
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, asked)
+        await main(stop)
+
+    try:
+        asyncio.run(run())
+    except PortInUse as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    except asyncio.CancelledError as error:
+        raise typer.Exit(130) from error
+    finally:
+        telemetry.tear_down()
