@@ -1,0 +1,119 @@
+"""Tells the fleet what this node has and holds: a beat every few seconds, and one at every change.
+
+A node has no database, so there is no outbox: a beat is a state that the next beat replaces, and a lost one is made
+good within seconds. Nothing is queued: when the broker is back, the newest state goes out, so memory stays bounded.
+"""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from shipjury_schemas import EdgeNode, Event, encode
+from shipjury_schemas.edge_node.v1 import LoadedModel
+
+from .domain.beats import next_version
+from .node import Holding, Node
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
+_SEND_SECONDS = 10.0
+log = structlog.get_logger()
+
+
+class Announcer:
+    """Publishes ``edge.nodes.v1``; works on when the broker is gone."""
+
+    def __init__(
+        self, node: Node, *, bootstrap_servers: str, base_url: str, heartbeat_seconds: float, labels: dict[str, str]
+    ) -> None:
+        self._node, self._servers, self._base_url = node, bootstrap_servers, base_url
+        self._heartbeat, self._labels = heartbeat_seconds, labels
+        self._version = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Beat until ``stop``; then say ``stopped`` (tried once)."""
+        wait = _FIRST_WAIT
+        while not stop.is_set():
+            try:
+                await self._beat_until(stop)
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("broker_unreachable", error=str(error) or repr(error), again_in_seconds=wait)
+                await _first(stop, timeout=wait)
+                wait = min(wait * 2, _LONGEST_WAIT)
+            else:
+                wait = _FIRST_WAIT
+
+    async def _beat_until(self, stop: asyncio.Event) -> None:
+        # The library's own queue is kept short: a beat that cannot be sent is dropped, not kept.
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._servers,
+            client_id=f"edge-runner-{self._node.node_id}",
+            acks="all",
+            enable_idempotence=False,
+            request_timeout_ms=5_000,
+            retry_backoff_ms=200,
+        )
+        try:
+            await producer.start()
+            while not stop.is_set():
+                self._node.changed.clear()
+                await self._send(producer)
+                await _first(stop, self._node.changed, timeout=self._heartbeat)
+            await self._send(producer)
+        finally:
+            await asyncio.wait_for(producer.stop(), _SEND_SECONDS)
+
+    async def _send(self, producer: AIOKafkaProducer) -> None:
+        message = encode(Event(data=self.beat(), source=f"/edge-runner/{self._node.node_id}"))
+        sending = producer.send_and_wait(
+            EdgeNode.topic.name, message.value, key=message.key, headers=list(message.headers)
+        )
+        await asyncio.wait_for(sending, _SEND_SECONDS)
+
+    def beat(self) -> EdgeNode:
+        """The node's state now, with a version newer than any before."""
+        self._version = next_version(self._version, time.time_ns())
+        node = self._node
+        return EdgeNode(
+            aggregate_version=self._version,
+            node_id=node.node_id,
+            state=node.state,
+            base_url=self._base_url,
+            engine=", ".join(sorted({holding.engine.build() for holding in node.holdings.values()})),
+            memory_bytes=node.memory_bytes,
+            memory_used_bytes=sum(holding.resident_bytes() for holding in node.holdings.values()),
+            labels=self._labels,
+            models=tuple(_loaded(holding) for holding in node.holdings.values()),
+            heartbeat_seconds=self._heartbeat,
+            beat_at=datetime.now(UTC),
+        )
+
+
+def _loaded(holding: Holding) -> LoadedModel:
+    status = holding.supervisor.status
+    return LoadedModel(
+        model=holding.model.id,
+        state=status.state,
+        context_tokens=holding.spec.context,
+        slots=holding.spec.slots,
+        weights_sha256=holding.weights.sha256,
+        quantization=holding.weights.quantization,
+        licence=holding.model.licence.name,
+        max_logprobs=holding.engine.max_logprobs,
+        capabilities=holding.engine.capabilities,
+        tokens_per_second=status.tokens_per_second,
+        reason=status.failure.text if status.failure else None,
+    )
+
+
+async def _first(*events: asyncio.Event, timeout: float) -> None:
+    """Wait for any of the events, at most ``timeout`` seconds."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

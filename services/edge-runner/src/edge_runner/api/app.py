@@ -1,0 +1,157 @@
+"""The routes of the OpenAI-compatible API, and who may call them."""
+
+import hmac
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from pydantic import SecretStr
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..node import Holding, Node
+from ..observed import Meter
+from . import errors
+from .chat import chat_answer, chat_body, chat_chunk
+from .completions import completion_answer, completion_body, completion_chunks
+from .errors import ApiError
+from .relay import Stream, unbroken, unless_gone, whole
+from .requests import ChatRequest, CompletionRequest
+from .room import room_for_chat, room_for_prompt
+
+
+def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
+    """The ASGI app of ``/v1``. Without a token everybody who reaches the address may call."""
+    app = FastAPI(title="Shipjury edge runner", version="1", docs_url=None, redoc_url=None)
+    errors.install(app)
+
+    @app.get("/v1/models")
+    async def models() -> Response:
+        return _json({"object": "list", "data": [_described(holding) for holding in node.models.values()]})
+
+    @app.get("/v1/models/{model:path}")
+    async def model(model: str) -> Response:
+        return _json(_described(_find(node, model)))
+
+    @app.post("/v1/completions")
+    async def completions(request: Request, asked: CompletionRequest) -> Response:
+        holding = _serving(node, asked.model)
+        body = completion_body(asked, holding)
+
+        async def answer() -> dict[str, Any]:
+            async with node.request(), holding.gate.admitted(), meter.request(holding, "completions") as seen:
+                client = _client(holding)
+                await room_for_prompt(holding, client, asked)
+                answer = await whole(client, "/v1/completions", body)
+                seen.usage(answer.get("usage"))
+                return completion_answer(asked, holding, answer)
+
+        async def chunks() -> AsyncIterator[dict[str, Any]]:
+            async with node.request(), holding.gate.admitted(), meter.request(holding, "completions") as seen:
+                client = _client(holding)
+                await room_for_prompt(holding, client, asked)
+                async with client.stream("/v1/completions", body) as raw:
+                    async for chunk in completion_chunks(asked, holding, _id("cmpl"), unbroken(raw)):
+                        seen.chunk(chunk)
+                        yield chunk
+
+        return Stream(chunks()) if asked.stream else _json(await unless_gone(request, answer()))
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request, asked: ChatRequest) -> Response:
+        holding = _serving(node, asked.model)
+        body = chat_body(asked, holding)
+
+        async def answer() -> dict[str, Any]:
+            async with node.request(), holding.gate.admitted(), meter.request(holding, "chat") as seen:
+                client = _client(holding)
+                await room_for_chat(holding, client, asked, body)
+                answer = await whole(client, "/v1/chat/completions", body)
+                seen.usage(answer.get("usage"))
+                return chat_answer(holding, answer)
+
+        async def chunks() -> AsyncIterator[dict[str, Any]]:
+            async with node.request(), holding.gate.admitted(), meter.request(holding, "chat") as seen:
+                client, name, created = _client(holding), _id("chatcmpl"), int(time.time())
+                await room_for_chat(holding, client, asked, body)
+                async with client.stream("/v1/chat/completions", body) as raw:
+                    async for chunk in unbroken(raw):
+                        seen.chunk(chunk)
+                        yield chat_chunk(holding, name, created, chunk)
+
+        return Stream(chunks()) if asked.stream else _json(await unless_gone(request, answer()))
+
+    return _Door(app, token)
+
+
+class _Door:
+    """Lets callers with the token in; says the same to all others."""
+
+    def __init__(self, app: ASGIApp, token: SecretStr | None) -> None:
+        self._app = app
+        self._wanted = f"Bearer {token.get_secret_value()}".encode() if token else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._wanted is not None:
+            shown = dict(scope["headers"]).get(b"authorization", b"")
+            if not hmac.compare_digest(shown, self._wanted):
+                refusal = ApiError(401, "invalid_token", "this node answers only calls with its token")
+                await errors.response_of(refusal)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _find(node: Node, model: str) -> Holding:
+    try:
+        return node.models[model]
+    except KeyError:
+        held = ", ".join(node.models) or "none"
+        raise ApiError(
+            404, "model_not_found", f"this node has no model {model!r}; it has: {held}", param="model"
+        ) from None
+
+
+def _serving(node: Node, model: str) -> Holding:
+    if node.state in ("draining", "stopped"):
+        raise ApiError(503, "node_draining", "this node is stopping; ask another", retry_after=5)
+    return _find(node, model)
+
+
+def _client(holding: Holding) -> Any:
+    status = holding.supervisor.status
+    if holding.supervisor.client is None:
+        why = f": {status.failure.text}" if status.failure else ""
+        code = "out_of_memory" if status.failure and status.failure.kind == "out_of_memory" else "engine_not_ready"
+        raise ApiError(503, code, f"the engine of {holding.model.id} is {status.state}{why}", retry_after=2)
+    return holding.supervisor.client
+
+
+def _described(holding: Holding) -> dict[str, Any]:
+    status = holding.supervisor.status
+    return {
+        "id": holding.model.id,
+        "object": "model",
+        "created": 0,
+        "owned_by": holding.model.vendor,
+        "state": status.state,
+        "context_tokens": holding.spec.context,
+        "slots": holding.spec.slots,
+        "max_logprobs": holding.engine.max_logprobs,
+        "capabilities": holding.engine.capabilities,
+        "licence": holding.model.licence.name,
+        "quantization": holding.weights.quantization,
+        "weights_sha256": holding.weights.sha256,
+        "engine": holding.engine.build(),
+        "system_fingerprint": holding.fingerprint,
+    }
+
+
+def _id(kind: str) -> str:
+    return f"{kind}-{uuid.uuid4().hex}"
+
+
+def _json(body: Any) -> Response:
+    return Response(orjson.dumps(body), media_type="application/json")

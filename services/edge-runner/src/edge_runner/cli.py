@@ -1,0 +1,64 @@
+"""The command line: ``edge-runner`` for a node, ``shipjury edge`` for its operators."""
+
+import asyncio
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from . import app as node_app
+from .domain.models import UnknownModel
+from .model_list import load_models
+from .node import Node
+from .settings import EdgeSettings
+from .weights import WeightsMissing, WrongHash
+
+cli = typer.Typer(
+    no_args_is_help=True, help="Serve quantized open weights on one node.", pretty_exceptions_enable=False
+)
+commands = typer.Typer(no_args_is_help=True, help="Edge nodes: models, what fits, what they measure.")
+
+
+@cli.command()
+def serve(
+    model: Annotated[str | None, typer.Argument(help="Id in the model list; by default EDGE_MODEL.")] = None,
+    engine: Annotated[str | None, typer.Option(help="llama.cpp or vllm; by default EDGE_ENGINE.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the API; by default EDGE_PUBLIC_PORT.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Print the engine's exact command and leave.")] = False,
+) -> None:
+    """Serve a model behind an OpenAI-compatible API; announce the node where a broker is configured."""
+    settings = _settings(public_port=port)
+    wanted, engine_name = model or settings.model, engine or settings.engine
+    try:
+        if dry_run:
+            _show(settings, wanted, engine_name)
+        else:
+            asyncio.run(node_app.serve(settings, wanted, engine_name))
+    except (UnknownModel, WeightsMissing, WrongHash, ValueError) as error:
+        raise SystemExit(f"edge-runner: {error}") from error
+
+
+@cli.command()
+@commands.command()
+def models() -> None:
+    """List the models that a node knows."""
+    for model in load_models().models.values():
+        quantizations = ", ".join(weights.quantization for weights in model.weights) or "-"
+        typer.echo(f"{model.id:34} {model.parameters:>8}  {quantizations:10} {model.licence.name}")
+
+
+def _show(settings: EdgeSettings, model: str, engine: str) -> None:
+    holding = node_app.plan(settings, model, engine, Node(settings.node_id, 0))
+    command = holding.engine.command(holding.spec, 0, "secret")
+    typer.echo(shlex.join(command.argv))
+
+
+def _settings(**given: object) -> EdgeSettings:
+    try:
+        return EdgeSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "EDGE_" + str(first["loc"][0]).upper() if first["loc"] else "settings"
+        sys.exit(f"edge-runner: {where}: {first['msg']}")

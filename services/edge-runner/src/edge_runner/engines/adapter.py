@@ -1,0 +1,70 @@
+"""What the runner needs of an engine: a command that starts it, its dialect, and why it ended."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from ..domain.logprobs import ScoredToken
+
+
+@dataclass(frozen=True)
+class ServeSpec:
+    """One model as it shall be served. ``context`` in tokens a slot; ``memory_limit`` in bytes, ``None`` for any."""
+
+    model: str
+    path: Path
+    context: int
+    slots: int
+    threads: int
+    cache_ram_mib: int = 64
+    kv_type: str = "f16"
+    memory_limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Command:
+    """How an engine is started. ``env`` is added to the runner's own and is never logged."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class EngineFailure:
+    """Why an engine ended or did not start, in words for an operator."""
+
+    kind: Literal["out_of_memory", "bad_weights", "crash", "not_ready"]
+    text: str
+
+
+class Engine(Protocol):
+    """An engine's adapter. Engines speak OpenAI's HTTP API on a loopback port; where a dialect differs, it says so."""
+
+    name: str
+    max_logprobs: int
+    capabilities: tuple[str, ...]
+
+    def build(self) -> str:
+        """Name and version of the engine, such as ``llama.cpp (xllamacpp 2026.10)``. What exams are keyed by."""
+        ...
+
+    def command(self, spec: ServeSpec, port: int, key: str) -> Command:
+        """How to start it. ``key`` is what its callers must carry."""
+        ...
+
+    def why_it_ended(self, exit_code: int, last_lines: Sequence[str], oom_killed: bool) -> EngineFailure:
+        """Tell out of memory from bad weights from a crash. A negative exit code is the signal's number."""
+        ...
+
+    def completion_logprobs(self, choice: Mapping[str, Any]) -> Sequence[ScoredToken]:
+        """The scored tokens of one choice of ``/v1/completions`` (a whole answer's or one chunk's)."""
+        ...
+
+    def prompt_to_count(self, prompt: str) -> tuple[str, dict[str, Any]]:
+        """Path and body that tokenize a plain prompt."""
+        ...
+
+    def chat_to_count(self, chat: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Path and body that render (llama.cpp) or tokenize (vLLM) a chat."""
+        ...

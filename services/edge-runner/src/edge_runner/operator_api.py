@@ -1,0 +1,44 @@
+"""Operators' routes of a node: is it alive, is it ready, what does it measure."""
+
+import orjson
+from fastapi import FastAPI
+from starlette.responses import Response
+
+from .node import Node
+from .observed import Meter
+
+
+def operator_api(node: Node, meter: Meter) -> FastAPI:
+    """The app of ``/edge`` on the operators' port."""
+    app = FastAPI(title="Shipjury edge runner, operators", version="1", openapi_url="/edge/openapi.json", docs_url=None)
+
+    @app.get("/edge/healthz")
+    async def healthz() -> Response:
+        """The runner answers: it lives, whatever its engines do."""
+        return Response("ok\n", media_type="text/plain")
+
+    @app.get("/edge/readyz")
+    async def readyz() -> Response:
+        """200 when a model has answered a real generation and the node is not draining."""
+        body = {
+            "state": node.state,
+            "models": {
+                name: {
+                    "state": holding.supervisor.status.state,
+                    "reason": holding.supervisor.status.failure.text if holding.supervisor.status.failure else None,
+                    "restarts": holding.supervisor.status.restarts,
+                    "tokens_per_second": holding.supervisor.status.tokens_per_second,
+                    "start_seconds": holding.supervisor.status.start_seconds,
+                    "resident_bytes": holding.resident_bytes(),
+                }
+                for name, holding in node.holdings.items()
+            },
+        }
+        return Response(orjson.dumps(body), 200 if node.state == "ready" else 503, media_type="application/json")
+
+    @app.get("/edge/metrics")
+    async def metrics() -> Response:
+        """Prometheus metrics."""
+        return Response(meter.page(), media_type="text/plain; version=0.0.4")
+
+    return app

@@ -1,0 +1,68 @@
+"""Finds a model's weights on this machine and holds them against the hash of the list."""
+
+import hashlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from .domain.models import Model, Source, Weights
+
+_CHUNK = 1 << 20
+
+
+class WeightsMissing(FileNotFoundError):
+    """No file of this model is on this machine; the text says how to get one."""
+
+
+class WrongHash(ValueError):
+    """A file is not the one that the list names; it is not served."""
+
+
+@dataclass(frozen=True)
+class LocalWeights:
+    """A verified file."""
+
+    path: Path
+    quantization: str
+    sha256: str
+
+
+def find_weights(model: Model, models_dir: Path) -> LocalWeights:
+    """The first file of the model that is here, verified. Raises :class:`WeightsMissing`, :class:`WrongHash`."""
+    for weights in model.weights:
+        for source in weights.sources:
+            path = locate(source, models_dir / model.id)
+            if path is not None:
+                return LocalWeights(path, weights.quantization, verify(path, weights))
+    raise WeightsMissing(f"{model.id}: no weights on this machine; get them with: edge-runner pull {model.id}")
+
+
+def locate(source: Source, stored: Path) -> Path | None:
+    """Where a source's file lies, or ``None``. A package is found without importing it (its imports may be heavy)."""
+    if source.path is not None:
+        candidate = Path(source.path).expanduser() / source.file
+    elif source.package is not None:
+        spec = importlib.util.find_spec(source.package)
+        if spec is None or not spec.submodule_search_locations:
+            return None
+        candidate = Path(spec.submodule_search_locations[0]) / source.file
+    else:
+        candidate = stored / Path(source.file).name
+    return candidate if candidate.is_file() else None
+
+
+def verify(path: Path, weights: Weights) -> str:
+    """The file's sha256 (hex). Raises :class:`WrongHash` where the list states another."""
+    digest = sha256_of(path)
+    if weights.sha256 is not None and digest != weights.sha256:
+        raise WrongHash(f"{path}: sha256 is {digest}, the list says {weights.sha256}: this file is not served")
+    return digest
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file, hex; reads it in chunks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
