@@ -16,8 +16,8 @@ _HEADER = struct.Struct(">qiibIhiqqqhii")
 _LEAD = struct.Struct(">qi")
 HEADER_SIZE = _HEADER.size
 LEAD_SIZE = _LEAD.size
-_CHECKED_FROM = 21  # the checksum covers everything from the attributes on
-_EPOCH_AT = 12
+CHECKED_FROM = 21  # the checksum covers everything from the attributes on
+_EPOCH_AT, CRC_AT, LAST_DELTA_AT = 12, 17, 23
 _CODECS = range(5)
 _TRANSACTIONAL, _CONTROL = 0x10, 0x20
 
@@ -36,7 +36,7 @@ class Batch(NamedTuple):
     producer_id: int
     producer_epoch: int
     base_sequence: int
-    count: int
+    records: int
 
     @property
     def last_offset(self) -> int:
@@ -64,7 +64,7 @@ def is_sound(batch: Batch, data: bytes | memoryview, at: int = 0) -> bool:
     """Whether the whole batch is there and its CRC32C holds."""
     if batch.magic != 2 or batch.size < HEADER_SIZE or at + batch.size > len(data):
         return False
-    return bool(crc32c.crc32c(data[at + _CHECKED_FROM : at + batch.size]) == batch.crc)
+    return bool(crc32c.crc32c(data[at + CHECKED_FROM : at + batch.size]) == batch.crc)
 
 
 def accept(records: bytes | None, max_size: int) -> Batch:
@@ -81,7 +81,7 @@ def accept(records: bytes | None, max_size: int) -> Batch:
         raise Refused(ErrorCode.unsupported_for_message_format, "only message format 2 is kept")
     if not is_sound(batch, records):
         raise Refused(ErrorCode.corrupt_message, "the batch's CRC32C does not hold")
-    if batch.size != len(records) or batch.count != batch.last_delta + 1 or batch.count < 1:
+    if batch.size != len(records) or batch.records != batch.last_delta + 1 or batch.records < 1:
         raise Refused(ErrorCode.invalid_record, "exactly one batch a partition, with one offset a record")
     if batch.attributes & _TRANSACTIONAL:
         raise Refused(ErrorCode.transactional_id_authorization_failed, "this broker has no transactions")

@@ -32,6 +32,11 @@ class GroupHandlers:
             self.groups[name] = Group(name, self.limits)
         return self.groups[name]
 
+    def close(self) -> None:
+        """Stops all timers."""
+        for group in self.groups.values():
+            group.close()
+
     async def find_coordinator(self, request: Request) -> Answer:
         here = {"node_id": NODE_ID, "host": self.node.host, "port": self.node.port}
         error, message = OK, None

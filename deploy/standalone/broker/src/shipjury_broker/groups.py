@@ -98,7 +98,8 @@ class Group:
             self.protocol_type = protocol_type
         if (handle := self._announced.pop(member.id, None)) is not None:
             handle.cancel()
-        joining = member.joining = asyncio.get_running_loop().create_future()
+        joining: asyncio.Future[Joined] = asyncio.get_running_loop().create_future()
+        member.joining = joining
         self._stop_expiry(member)
         self._rebalance()
         try:

@@ -7,7 +7,7 @@ their order.
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,16 +16,17 @@ from kio.schema.errors import ErrorCode
 
 from shipjury_broker import batches
 from shipjury_broker.errors import Refused
+from shipjury_broker.group_commit import GroupCommit
 from shipjury_broker.limits import Limits
 from shipjury_broker.partition import Partition
 from shipjury_broker.protocol import VERSIONS, Request
-from shipjury_broker.topics import GroupCommit, Topics
+from shipjury_broker.topics import Topics
 
 NODE_ID = 1
 OK = ErrorCode.none
 NOW = timedelta(0)
 Answer = dict[str, Any]
-Handler = Callable[[Request], Awaitable[Answer | None]]
+Handler = Callable[[Request], Coroutine[Any, Any, Answer | None]]
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,8 @@ class LogHandlers:
         for topic in request.body.topic_data:
             parts = [self._append(request.body, topic.name, part, waiting) for part in topic.partition_data]
             answers.append({"name": topic.name, "partition_responses": parts})
-        for future in waiting if acks == -1 else []:
-            await asyncio.wait([future])
+        if acks == -1:
+            await asyncio.gather(*waiting, return_exceptions=True)
         for answer in answers:
             for part in answer["partition_responses"]:
                 self._confirm(part, part.pop("durable"))
@@ -173,7 +174,7 @@ class LogHandlers:
             }
             try:
                 if isinstance(partition, Refused):
-                    raise partition  # noqa: TRY301
+                    raise partition
                 high = partition.high_watermark
                 answer |= {
                     "high_watermark": high,

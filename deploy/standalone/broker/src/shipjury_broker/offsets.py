@@ -7,13 +7,14 @@ take the last moments of commits, and those records are then delivered again, as
 import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from kio.schema.errors import ErrorCode
 
 from shipjury_broker.errors import Refused
-from shipjury_broker.topics import write_durably
+from shipjury_broker.logfile import write_durably
 
 _REWRITE_AT = 16 << 20
 
@@ -47,7 +48,7 @@ class CommittedOffsets:
         self._size = os.fstat(self._fd).st_size
         self._dirty = False
 
-    def _entries(self):  # type: ignore[no-untyped-def]
+    def _entries(self) -> Iterator[tuple[str, str, int, int, str]]:
         for group, committed in self._groups.items():
             for (topic, partition), (offset, metadata) in committed.items():
                 yield group, topic, partition, offset, metadata

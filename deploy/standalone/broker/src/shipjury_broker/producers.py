@@ -62,3 +62,15 @@ class Producers:
         self._known.move_to_end(batch.producer_id)
         if len(self._known) > REMEMBERED_PRODUCERS:
             self._known.popitem(last=False)
+
+    def dump(self) -> list[tuple[int, int, list[tuple[int, int, int]]]]:
+        """For the saved index: id, epoch, and first sequence, last sequence, offset of the remembered batches."""
+        return [(pid, known.epoch, list(known.batches)) for pid, known in self._known.items()]
+
+    @classmethod
+    def restore(cls, dumped: list[tuple[int, int, list[tuple[int, int, int]]]]) -> "Producers":
+        producers = cls()
+        for pid, epoch, batches in dumped:
+            known = producers._known[pid] = _Producer(epoch)
+            known.batches.extend((first, last, offset) for first, last, offset in batches)
+        return producers

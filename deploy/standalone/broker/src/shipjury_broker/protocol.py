@@ -63,7 +63,7 @@ def decode(frame: bytes) -> Request | None:
         return Request(name, -1, api_key, int.from_bytes(frame[4:8], "big", signed=True), "", None)
     if not oldest <= version <= newest:
         return None
-    schema = load_request_schema(api_key, version)
+    schema: Any = load_request_schema(api_key, version)
     header, read = _reader(schema.__header_schema__)(frame, 0)
     body, _ = _reader(schema)(frame, read)
     return Request(name, version, api_key, header.correlation_id, header.client_id or "", body)
@@ -71,7 +71,7 @@ def decode(frame: bytes) -> Request | None:
 
 def encode(request: Request, answer: Mapping[str, Any]) -> bytes:
     """The answer's frame, with its length. `answer` holds the fields of the newest version; older ones lack some."""
-    schema = load_response_schema(request.api_key, max(request.version, 0))
+    schema: Any = load_response_schema(request.api_key, max(request.version, 0))
     buffer = io.BytesIO()
     buffer.write(bytes(4))
     header = build(schema.__header_schema__, {"correlation_id": request.correlation_id})

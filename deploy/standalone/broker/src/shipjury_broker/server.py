@@ -10,20 +10,24 @@ import ipaddress
 import json
 import logging
 import os
+import time
 import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from kio.serial.errors import SerialError
 
 from shipjury_broker.admin import AdminHandlers
 from shipjury_broker.coordinator import GroupHandlers
 from shipjury_broker.errors import BrokerError
+from shipjury_broker.group_commit import GroupCommit
 from shipjury_broker.handlers import Answer, Handler, LogHandlers, Node
 from shipjury_broker.limits import Limits
+from shipjury_broker.logfile import write_durably
 from shipjury_broker.offsets import CommittedOffsets
 from shipjury_broker.protocol import VERSIONS, Request, decode, encode
-from shipjury_broker.topics import GroupCommit, Topics, write_durably
+from shipjury_broker.topics import Topics
 
 log = logging.getLogger(__name__)
 _FORMAT = 1
@@ -37,14 +41,20 @@ class Broker:
     a later version.
     """
 
-    def __init__(self, data: Path, host: str = "127.0.0.1", port: int = 0, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         if not _is_loopback(host):
             raise BrokerError(
                 f"the broker listens on loopback only (it has no authentication): 127.0.0.1 or ::1, not {host}"
             )
         self._data, self._host, self._port = Path(data), host, port
-        self._limits = limits or Limits()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._limits, self._clock = limits or Limits(), clock
         self._connections: set[asyncio.Task[None]] = set()
 
     @property
@@ -53,49 +63,49 @@ class Broker:
         return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
 
     async def start(self) -> None:
-        """Recovers the data, then listens."""
-        self._lock = _lock(self._data)
-        cluster_id = _cluster_id(self._data)
-        self._topics = Topics(self._data / "topics", self._limits)
-        self._topics.open()
-        self._offsets = CommittedOffsets(self._data / "offsets.jsonl")
-        commit = GroupCommit()
-        try:
-            self._server = await asyncio.start_server(self._connected, self._host, self._port)
-        except OSError as error:
-            self._topics.close()
-            self._offsets.close()
-            os.close(self._lock)
-            raise BrokerError(f"port {self._port} on {self._host} can't be had: {error.strerror}") from error
-        self._port = self._server.sockets[0].getsockname()[1]
-        node = Node(cluster_id, self._host, self._port)
-        self._groups = GroupHandlers(node, self._topics, self._offsets, self._limits)
+        """Recovers the data, applies the topics' policies, then listens."""
+        with ExitStack() as undo:
+            try:
+                undo.callback(os.close, _lock(self._data))
+                cluster_id = _cluster_id(self._data)
+                topics = Topics(self._data / "topics", self._limits)
+                undo.callback(topics.close)
+                topics.open(int(self._clock() * 1000))
+                offsets = CommittedOffsets(self._data / "offsets.jsonl")
+                undo.callback(offsets.close)
+            except OSError as error:
+                raise BrokerError(f"the broker can't use {self._data}: {error.strerror}") from error
+            try:
+                self._server = await asyncio.start_server(self._connected, self._host, self._port)
+            except OSError as error:
+                raise BrokerError(f"port {self._port} on {self._host} can't be had: {error.strerror}") from error
+            self._port = self._server.sockets[0].getsockname()[1]
+            commit = GroupCommit(offsets)
+            self._handlers = self._route(Node(cluster_id, self._host, self._port), topics, offsets, commit, undo)
+            self._committing = asyncio.create_task(commit.run())
+            self._undo = undo.pop_all()
+
+    def _route(
+        self, node: Node, topics: Topics, offsets: CommittedOffsets, commit: GroupCommit, undo: ExitStack
+    ) -> dict[str, Handler]:
+        groups = GroupHandlers(node, topics, offsets, self._limits)
+        undo.callback(groups.close)
         parts = (
-            LogHandlers(node, self._topics, commit, self._limits),
-            AdminHandlers(self._topics, self._offsets, self._limits),
-            self._groups,
+            LogHandlers(node, topics, commit, self._limits),
+            AdminHandlers(topics, offsets, self._limits),
+            groups,
         )
         names = [name for name, _, _ in VERSIONS.values()]
-        self._handlers: dict[str, Handler] = {n: getattr(p, n) for n in names for p in parts if hasattr(p, n)}
-        self._tasks = {asyncio.create_task(commit.run()), asyncio.create_task(self._sync_offsets())}
+        return {name: getattr(part, name) for name in names for part in parts if hasattr(part, name)}
 
     async def stop(self) -> None:
         """Answers nobody any more, brings everything to disk and lets go of the folder."""
         self._server.close()
-        ending = [*self._connections, *self._tasks]
+        ending = [*self._connections, self._committing]
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
-        for group in self._groups.groups.values():
-            group.close()
-        self._offsets.close()
-        self._topics.close()
-        os.close(self._lock)
-
-    async def _sync_offsets(self) -> None:
-        while True:
-            await asyncio.sleep(1)
-            self._offsets.sync()
+        self._undo.close()
 
     # -- connections ------------------------------------------------------------------------------------------------
 
@@ -132,7 +142,7 @@ class Broker:
                 if request is None:
                     log.warning("a request of a kind or version that this broker does not serve")
                     return
-                await pending.put((request, asyncio.create_task(self._handlers[request.name](request))))  # type: ignore[arg-type]
+                await pending.put((request, asyncio.create_task(self._handlers[request.name](request))))
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         except (SerialError, ValueError, IndexError) as error:
