@@ -176,15 +176,15 @@ def as_another_user(folder: Path, home: Path) -> Runner:
     """How to run Postgres for whom we are."""
     if os.geteuid() != 0:
         return Runner((), None, home, folder / "data")
-    namespace = _namespace()
-    if namespace:
-        return Runner(namespace, None, home, folder / "data")
+    prefix = namespace()
+    if prefix:
+        return Runner(prefix, None, home, folder / "data")
     return _under_nobody(folder, home)
 
 
 @cache
-def _namespace() -> tuple[str, ...]:
-    """The command that gives us another number than root, or nothing where the kernel or ``unshare`` refuses."""
+def namespace() -> tuple[str, ...]:
+    """The command that gives us (root) another number than root, or nothing where the kernel or ``unshare`` refuses."""
     # initdb looks its user up, so it must be one that exists
     somebody = next((user.pw_uid for user in pwd.getpwall() if user.pw_uid != 0), None)
     unshare = shutil.which("unshare")

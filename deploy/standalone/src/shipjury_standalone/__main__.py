@@ -1,0 +1,5 @@
+"""`python -m shipjury_standalone` is the ``shipjury`` command."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,91 @@
+"""The services' settings: the same environment variables that containers get, with the embedded parts' addresses."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .folder import DataFolder
+from .services import GATEWAY, SERVICES
+
+EMBEDDED_MODEL = "smollm2-135m-instruct"
+CLOUD_MODELS = {
+    "OPENAI_API_KEY": "gpt-5-mini:openai",
+    "GROQ_API_KEY": "openai/gpt-oss-120b:groq",
+    "HF_TOKEN": "openai/gpt-oss-120b:huggingface",
+}
+"""Which model judges where a provider's key is in the environment; ``--model`` names another."""
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the embedded parts listen."""
+
+    postgres: str
+    """``host:port``"""
+    redis_url: str
+    kafka: str
+    readers: str
+    """``http://host:port``"""
+    operators: str
+    edge: str
+    """``http://host:port`` of the edge runner's API"""
+
+
+def database_password(folder: DataFolder, package: str) -> str:
+    """The password of a service's database role."""
+    return folder.secret(f"database of {package}")
+
+
+def services_environment(folder: DataFolder, where: Addresses, model: str) -> dict[str, str]:
+    """Every service's settings. Secrets are made once and kept in the data folder."""
+    settings: dict[str, str] = {"SHIPJURY_TRACES_FILE": str(folder.traces)}
+    for service in SERVICES:
+        prefix, package = service.settings_prefix, service.package
+        password = database_password(folder, package)
+        settings |= {
+            f"{prefix}DATABASE_URL": f"postgresql+asyncpg://{package}:{password}@{where.postgres}/{package}",
+            f"{prefix}KAFKA_BOOTSTRAP_SERVERS": where.kafka,
+            f"{prefix}OPERATOR_KEY": folder.secret("operators' key"),
+            f"{prefix}TOPIC_PARTITIONS": "2",
+        }
+        if service.redis:
+            settings[f"{prefix}REDIS_URL"] = where.redis_url
+    gateway_key = "sk-" + folder.secret("gateway key of the panel")
+    return settings | {
+        "GATEWAY_BOOTSTRAP_KEY": gateway_key,
+        "GATEWAY_EDGE_TOKEN": folder.secret("edge token"),
+        "PANEL_GATEWAY_URL": f"{where.readers}/{GATEWAY.prefixes[0]}",
+        "PANEL_GATEWAY_KEY": gateway_key,
+        "PANEL_MODEL": model,
+        "VOTES_COOKIE_KEY": folder.secret("voters' cookies"),
+        "NOTIFIER_PUBLIC_BASE_URL": where.readers,
+        "NOTIFIER_TOKEN_KEY": folder.secret("links in mails"),
+        "NOTIFIER_MAIL_FOLDER": str(folder.mail),
+        "CATALOG_PUBLIC_BASE_URL": where.readers,
+        "CATALOG_COOKIE_KEY": folder.secret("readers' bookmarks"),
+    }
+
+
+def edge_environment(folder: DataFolder, where: Addresses, operators_port: int, model: str) -> dict[str, str]:
+    """The edge runner's environment: our own without the services' secrets, and its settings."""
+    port = where.edge.rpartition(":")[2]
+    return {
+        **{name: value for name, value in os.environ.items() if not name.endswith(("_KEY", "_TOKEN", "_URL"))},
+        "EDGE_NODE_ID": "embedded",
+        "EDGE_MODEL": model,
+        "EDGE_PUBLIC_PORT": port,
+        "EDGE_OPERATOR_PORT": str(operators_port),
+        "EDGE_OPERATOR_KEY": folder.secret("operators' key"),
+        "EDGE_BASE_URL": f"{where.edge}/v1",
+        "EDGE_TOKEN": folder.secret("edge token"),
+        "EDGE_KAFKA_BOOTSTRAP_SERVERS": where.kafka,
+        "EDGE_DRAIN_SECONDS": "1",
+        "SHIPJURY_TRACES_FILE": str(folder.traces),
+    }
+
+
+def judging_model(named: str | None, environment: Mapping[str, str]) -> str:
+    """Who judges: the model that was named, else a cloud provider whose key is there, else the embedded weights."""
+    if named:
+        return named
+    return next((model for key, model in CLOUD_MODELS.items() if environment.get(key)), EMBEDDED_MODEL)

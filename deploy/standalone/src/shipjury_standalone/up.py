@@ -1,0 +1,236 @@
+"""``shipjury up``: the embedded parts as children, every service in this process, until it is told to stop."""
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .databases import make_databases, migrate
+from .display import Display
+from .environment import EMBEDDED_MODEL, Addresses, edge_environment, judging_model, services_environment
+from .folder import DataFolder, State
+from .log_files import services_log_to
+from .parts import Parts
+from .ports import free_port, listen
+from .services import CATALOG, SERVICES, Service
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``up`` was told."""
+
+    data: Path
+    port: int
+    operator_port: int
+    kafka_port: int | None
+    model: str | None
+    edge: bool
+
+
+def up(options: Options, display: Display) -> None:
+    """Run until SIGTERM, SIGINT or SIGHUP. Raises the named errors of :mod:`folder`, :mod:`ports`, :mod:`children`."""
+    folder = DataFolder(options.data)
+    folder.make()
+    folder.lock()
+    with contextlib.ExitStack() as cleanup:
+        cleanup.callback(folder.unlock)
+        readers = cleanup.enter_context(listen("127.0.0.1", options.port, "--port"))
+        operators = cleanup.enter_context(listen("127.0.0.1", options.operator_port, "--operator-port"))
+        if options.kafka_port:
+            listen("127.0.0.1", options.kafka_port, "--kafka-port").close()
+        asyncio.run(_Run(options, display, folder, readers, operators).run())
+
+
+class _Run:
+    """One run: from nothing to serving, and back."""
+
+    def __init__(
+        self, options: Options, display: Display, folder: DataFolder, readers: socket.socket, operators: socket.socket
+    ) -> None:
+        self.options, self.display, self.folder = options, display, folder
+        self.readers, self.operators = readers, operators
+        self.model = judging_model(options.model, os.environ)
+        self.parts = Parts(folder, options.kafka_port)
+        self.stop = asyncio.Event()
+        self.edge_operators = free_port()
+
+    async def run(self) -> None:
+        self._listen_to_signals()
+        try:
+            with self.display.step("Starting Postgres, Redis, the broker and the engine", "2 s"):
+                addresses = self._spawn()
+                os.environ.update(services_environment(self.folder, addresses, self.model))
+                landed = await asyncio.to_thread(_import_services)  # while the parts start
+                await asyncio.to_thread(self._wait_for_parts)
+            self.watching = asyncio.create_task(self.parts.watch(self.stop, self.display.warn))
+            with self.display.step("Making databases and topics", "5 s the first time"):
+                await make_databases(self.parts.postgres, self.folder)
+                await migrate(self.parts.postgres, self.folder, [service.package for service in landed])
+            if not self.stop.is_set():
+                await self._serve(landed, addresses)
+        finally:
+            self.stop.set()
+            self.display.close()
+            self.folder.tell_stopped()
+            await asyncio.to_thread(self.parts.stop)
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def asked() -> None:
+            if self.stop.is_set():
+                os._exit(130)  # asked twice: the children end with us
+            self.display.close()
+            self.display.say("Stopping.")
+            self.stop.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, asked)
+
+    def _spawn(self) -> Addresses:
+        """Start every part; called in the main thread, whose death ends them."""
+        parts = self.parts
+        parts.broker.spawn()
+        parts.postgres.spawn()
+        parts.redis.spawn()
+        addresses = Addresses(
+            postgres=f"127.0.0.1:{parts.postgres.port}",
+            redis_url=parts.redis.url,
+            kafka=f"127.0.0.1:{parts.broker.port}",
+            readers=f"http://127.0.0.1:{self.readers.getsockname()[1]}",
+            operators=f"http://127.0.0.1:{self.operators.getsockname()[1]}",
+            edge=f"http://127.0.0.1:{free_port()}",
+        )
+        if self.options.edge:
+            model = self.options.model if self.options.model and ":" not in self.options.model else EMBEDDED_MODEL
+            parts.add_edge(edge_environment(self.folder, addresses, self.edge_operators, model))
+            if parts.edge:
+                parts.edge.spawn()
+        return addresses
+
+    def _wait_for_parts(self) -> None:
+        for part in self.parts.all:
+            part.wait()
+
+    async def _serve(self, landed: list[Service], addresses: Addresses) -> None:
+        from shipjury_delivery import process, telemetry
+        from shipjury_delivery.serving import serve
+
+        telemetry.set_up("standalone")
+        services_log_to(self.folder.logs / "services.jsonl")
+        logging.getLogger("asyncio").setLevel(logging.WARNING)
+        async with contextlib.AsyncExitStack() as stack:
+            running = [await _enter(stack, service) for service in landed]
+            await _make_topics(running)
+            loops: list[Coroutine[Any, Any, None]] = []
+            for one in running:
+                loops.append(process.run_background(one.service.name, one.api.background, self.stop))
+                loops.append(process.run_worker(one.worker, self.stop))
+            public, operators = self._origins(running)
+            loops += [serve(public, self.readers, self.stop), serve(operators, self.operators, self.stop)]
+            self._tell_where(addresses)
+            after = asyncio.create_task(self._after_start(addresses))
+            try:
+                await process.together(self.stop, *loops)
+            finally:
+                after.cancel()
+                await asyncio.gather(after, return_exceptions=True)
+                telemetry.tear_down()
+
+    def _origins(self, running: "list[_Running]") -> tuple[Any, Any]:
+        from shipjury_delivery import operators, process
+
+        from .origins import by_prefix, forward, index
+
+        public = {
+            prefix: process.public_app(one.api, one.settings) for one in running for prefix in one.service.prefixes
+        }
+        key = self.folder.secret("operators' key")
+        behind: dict[str, Any] = {one.service.name: process.operators_app(one.api, one.settings) for one in running}
+        if self.options.edge:
+            behind["edge"] = operators.guard(forward(f"http://127.0.0.1:{self.edge_operators}"), key, "edge")
+        front = operators.guard(index(sorted(behind)), key, "operators")
+        site = next((process.public_app(one.api, one.settings) for one in running if one.service is CATALOG), front)
+        return by_prefix(public, site), by_prefix(behind, front)
+
+    def _tell_where(self, addresses: Addresses) -> None:
+        self.folder.tell(
+            State(
+                pid=os.getpid(),
+                readers=addresses.readers,
+                operators=addresses.operators,
+                kafka=addresses.kafka,
+                started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                environment={
+                    name: value
+                    for name, value in os.environ.items()
+                    if name.startswith(("SHIPJURY_", *(service.settings_prefix for service in SERVICES)))
+                },
+                children=self.parts.pids(),
+            )
+        )
+        say = self.display.say
+        say(f"\n  The site       {addresses.readers}")
+        say(f"  For operators  {addresses.operators}  (key: ./shipjury status --key)")
+        say(f"  Events         {addresses.kafka}  (any Kafka client)")
+        say(f"  Judged by      {self.model}{'' if self.options.edge else ', no edge runner'}")
+        say(f"\nUp after {self.display.seconds:.1f} s. Ctrl-C stops everything; nothing is lost.")
+
+    async def _after_start(self, addresses: Addresses) -> None:
+        """What may happen while the site answers already: the starter catalog, and a look at the panel's progress."""
+        from .progress import watch_panel
+        from .starter import load_starter_catalog
+
+        try:
+            tools = await load_starter_catalog(self.folder)
+            await watch_panel(addresses.kafka, tools, self.display.judged, self.stop)
+        except asyncio.CancelledError:
+            raise
+        except Exception as problem:
+            logging.getLogger("shipjury.standalone").exception("the starter catalog or its progress")
+            self.display.warn(f"The starter catalog is not complete: {problem}. ./shipjury logs says more.")
+
+
+@dataclass(frozen=True)
+class _Running:
+    service: Service
+    settings: Any
+    api: Any
+    worker: Any
+
+
+async def _enter(stack: contextlib.AsyncExitStack, service: Service) -> _Running:
+    app = importlib.import_module(f"{service.package}.app")
+    settings = importlib.import_module(f"{service.package}.settings").Settings()
+    api = await stack.enter_async_context(app.api(settings))
+    worker = await stack.enter_async_context(app.worker(settings))
+    return _Running(service, settings, api, worker)
+
+
+async def _make_topics(running: list[_Running]) -> None:
+    from shipjury_delivery.topics import ensure_topics
+
+    subscriptions = [subscription for one in running for subscription in one.worker.subscriptions]
+    await ensure_topics(running[0].settings, subscriptions)
+
+
+def _import_services() -> list[Service]:
+    landed = []
+    for service in SERVICES:
+        try:
+            importlib.import_module(f"{service.package}.app")
+        except ModuleNotFoundError as missing:
+            if missing.name != f"{service.package}.app":
+                raise
+            continue
+        landed.append(service)
+    importlib.import_module("shipjury_delivery.process")
+    return landed
