@@ -1,0 +1,1 @@
+"""What the notifier knows without any framework: digests, tokens, deliveries."""
