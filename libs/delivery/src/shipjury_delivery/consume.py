@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Generic, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,3 +29,7 @@ class Subscription(Generic[D]):
     group: str
     contract: type[D]
     handle: Handler[D]
+    max_attempts: int = 5
+    """Tries of a record whose handler fails for no known reason; then it goes to the dead letters."""
+    first_retry: timedelta = timedelta(milliseconds=200)
+    """Wait before the second try; it doubles with each one."""

@@ -1,12 +1,13 @@
 """The database as delivery sees it: engines, which errors pass by themselves, and being woken by NOTIFY."""
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from .back_off import BackOff, pause
@@ -42,20 +43,52 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, OSError | TimeoutError)
 
 
+@contextlib.asynccontextmanager
+async def dedicated(engine: AsyncEngine, name: str) -> AsyncIterator[AsyncConnection]:
+    """A connection of its own, closed at the end: for session locks and listeners, which must not enter a pool.
+
+    Every statement commits by itself. A server that has gone away without a word is noticed within half a minute,
+    and the server notices the same of us (keepalives), so that locks are freed.
+    """
+    own = create_async_engine(
+        engine.url,
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        connect_args={
+            "command_timeout": 30,
+            "timeout": 10,
+            "server_settings": {
+                "application_name": name,
+                "tcp_keepalives_idle": "10",
+                "tcp_keepalives_interval": "5",
+                "tcp_keepalives_count": "3",
+            },
+        },
+    )
+    try:
+        async with own.connect() as connection:
+            yield connection
+    finally:
+        await own.dispose()
+
+
 class Wakeups:
     """Sets an event for each notified channel; while it cannot listen, its users live by their polls."""
 
-    def __init__(self, engine: AsyncEngine, channels: Iterable[str]) -> None:
+    def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._events = {channel: asyncio.Event() for channel in channels}
+        self._events: dict[str, list[asyncio.Event]] = {}
 
-    def __getitem__(self, channel: str) -> asyncio.Event:
-        return self._events[channel]
+    def event(self, channel: str) -> asyncio.Event:
+        """An event for one user, who clears it; to be asked for before :meth:`run`."""
+        event = asyncio.Event()
+        self._events.setdefault(channel, []).append(event)
+        return event
 
     async def run(self, stop: asyncio.Event) -> None:
         """Listen until ``stop``; reconnect with back-off."""
         back_off = BackOff(0.2, 10)
-        while not stop.is_set():
+        while self._events and not stop.is_set():
             try:
                 await self._listen(stop, back_off)
             except Exception as error:  # noqa: BLE001 - whatever it was, polls go on and so does the next try
@@ -63,24 +96,23 @@ class Wakeups:
             await pause(stop, back_off.next())
 
     async def _listen(self, stop: asyncio.Event, back_off: BackOff) -> None:
-        # A connection of its own: a listener must not go back into the pool.
-        engine = create_async_engine(self._engine.url, poolclass=NullPool)
-        try:
-            async with engine.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                ended = asyncio.Event()
-                driver.add_termination_listener(lambda _: ended.set())
-                for channel in self._events:
-                    await driver.add_listener(channel, self._woken)
-                back_off.reset()
-                for event in self._events.values():
-                    event.set()
-                await first(stop, ended)
-        finally:
-            await engine.dispose()
+        async with dedicated(self._engine, "shipjury notifications") as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            ended = asyncio.Event()
+            driver.add_termination_listener(lambda _: ended.set())
+            for channel in self._events:
+                await driver.add_listener(channel, self._woken)
+            back_off.reset()
+            for channel in self._events:
+                self._wake(channel)  # something may have come before we listened
+            await first(stop, ended)
 
     def _woken(self, _connection: Any, _pid: int, channel: str, _payload: str) -> None:
-        self._events[channel].set()
+        self._wake(channel)
+
+    def _wake(self, channel: str) -> None:
+        for event in self._events[channel]:
+            event.set()
 
 
 async def first(*events: asyncio.Event) -> None:
@@ -91,3 +123,13 @@ async def first(*events: asyncio.Event) -> None:
     finally:
         for task in waiting:
             task.cancel()
+
+
+async def answers(engine: AsyncEngine, seconds: float = 3.0) -> bool:
+    """Whether the database answers a trivial question within that time."""
+    try:
+        async with asyncio.timeout(seconds), engine.connect() as connection:
+            await connection.execute(sa.text("SELECT 1"))
+    except (sa.exc.SQLAlchemyError, OSError, TimeoutError):
+        return False
+    return True

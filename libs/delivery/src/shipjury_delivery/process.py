@@ -12,18 +12,18 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from . import telemetry
-from .back_off import BackOff, pause
 from .consume import Subscription
 from .health import Check, broker_check, database_check, nothing_here, with_health
 from .jobs import JobHandler
-from .metrics import BACKGROUND_RESTARTS
 from .migrations import upgrade
 from .operators import guard
 from .serving import PortInUse, bind, instrumented, serve
 from .settings import ServiceSettings
+from .tasks import Background, run_background, together
+from .topics import ensure_topics
+from .working import Working
 
 AsgiApp = Callable[..., Any]
-Background = Callable[..., Any]
 
 _log = structlog.get_logger("shipjury.process")
 
@@ -86,8 +86,6 @@ async def run_api(api: Api, settings: ServiceSettings, stop: asyncio.Event) -> N
 
 async def run_worker(worker: Worker, stop: asyncio.Event) -> None:
     """Run a worker's relay, subscribers, jobs and loops until ``stop``, and its health on its own port."""
-    from .working import Working
-
     working = Working(worker)
     parts: list[Coroutine[Any, Any, None]] = [
         working.run(stop),
@@ -109,38 +107,6 @@ async def run_worker(worker: Worker, stop: asyncio.Event) -> None:
         parts.append(serve(app, listening, stop))
     _log.info("worker runs", service=worker.service, groups=[one.group for one in worker.subscriptions])
     await together(stop, *parts)
-
-
-async def together(stop: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> None:
-    """Run the parts until all have ended; where one fails, stop the others and raise its error."""
-    tasks = [asyncio.create_task(part) for part in parts]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        if any(task.exception() for task in done):
-            stop.set()
-        await asyncio.gather(*tasks)
-    except asyncio.CancelledError:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
-
-
-async def run_background(service: str, loops: Sequence[Background], stop: asyncio.Event) -> None:
-    """Run loops until ``stop``; one that fails runs again, after a while."""
-    await asyncio.gather(*(_supervised(service, loop, stop) for loop in loops))
-
-
-async def _supervised(service: str, loop: Background, stop: asyncio.Event) -> None:
-    back_off = BackOff(0.5, 30)
-    while not stop.is_set():
-        try:
-            await loop(stop)
-            return
-        except Exception:  # noqa: BLE001 - a loop of a service must not end the others
-            _log.exception("a loop failed and runs again", service=service, loop=getattr(loop, "__name__", str(loop)))
-            BACKGROUND_RESTARTS.labels(service).inc()
-        await pause(stop, back_off.next())
 
 
 def service_cli(
@@ -191,7 +157,6 @@ def service_cli(
     @cli.command("topics")
     def topics() -> None:
         """Create the topics that are missing: every event's, and the dead letters' of this service's subscribers."""
-        from .topics import ensure_topics
 
         async def main(_: asyncio.Event) -> None:
             loaded = settings()

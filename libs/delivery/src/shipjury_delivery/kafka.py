@@ -1,0 +1,85 @@
+"""Talking to the brokers: how to connect, producers that end in bounded time, and which errors pass by themselves."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
+
+from .settings import ServiceSettings
+
+MAX_REQUEST_BYTES = 1_048_576  # Kafka's own default for a batch
+STOP_SECONDS = 3.0
+
+
+def connection(settings: ServiceSettings) -> dict[str, Any]:
+    """How aiokafka's clients connect, from the settings."""
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap_servers.split(","),
+        "client_id": f"shipjury-{settings.service}",
+        "security_protocol": settings.kafka_security_protocol,
+    }
+    if settings.kafka_security_protocol.endswith("SSL"):
+        arguments["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ca_file)
+    if settings.kafka_security_protocol.startswith("SASL"):
+        arguments["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        arguments["sasl_plain_username"] = settings.kafka_username
+        arguments["sasl_plain_password"] = settings.kafka_password and settings.kafka_password.get_secret_value()
+    return arguments
+
+
+def security(settings: ServiceSettings) -> BaseSecurity | None:
+    """The same for FastStream."""
+    protocol = settings.kafka_security_protocol
+    if protocol == "PLAINTEXT":
+        return None
+    encrypted = protocol.endswith("SSL")
+    context = ssl.create_default_context(cafile=settings.kafka_ca_file) if encrypted else None
+    if not protocol.startswith("SASL"):
+        return BaseSecurity(ssl_context=context, use_ssl=True)
+    mechanism = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}[
+        settings.kafka_sasl_mechanism
+    ]
+    password = settings.kafka_password.get_secret_value() if settings.kafka_password else ""
+    return mechanism(username=settings.kafka_username or "", password=password, ssl_context=context, use_ssl=encrypted)
+
+
+@contextlib.asynccontextmanager
+async def producing(settings: ServiceSettings, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
+    """A started, idempotent producer: what it sends is in the log once, in order, or it says that it is not.
+
+    Raises ``KafkaError`` where no broker answers. Ends within seconds even where the broker is away.
+    """
+    producer = AIOKafkaProducer(
+        **connection(settings),
+        **{
+            "enable_idempotence": True,
+            "max_request_size": MAX_REQUEST_BYTES,
+            "request_timeout_ms": 10_000,
+            "linger_ms": 2,
+            **options,
+        },
+    )
+    try:
+        async with asyncio.timeout(30):
+            await producer.start()
+        yield producer
+    finally:
+        await _stop(producer)
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    """Stop a producer. aiokafka's own stop waits for what cannot be sent as long as the broker is away."""
+    with contextlib.suppress(TimeoutError, KafkaError):
+        async with asyncio.timeout(STOP_SECONDS):
+            await producer.stop()
+            return
+    with contextlib.suppress(TimeoutError, KafkaError):
+        async with asyncio.timeout(STOP_SECONDS):
+            await producer._sender.close()
+    with contextlib.suppress(KafkaError):
+        await producer.client.close()

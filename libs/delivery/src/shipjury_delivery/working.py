@@ -1,0 +1,108 @@
+"""A worker at work: topics first, then relay, subscribers, jobs and housekeeping side by side until ``stop``."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from aiokafka.errors import KafkaError
+from faststream.kafka import KafkaBroker
+
+from .back_off import BackOff, pause
+from .database import Wakeups
+from .health import Check
+from .job_runner import JobRunner
+from .jobs import CHANNEL as JOBS
+from .kafka import security
+from .maintenance import keep_house
+from .outbox import CHANNEL as OUTBOX
+from .producers import SharedProducer
+from .relay import Relay
+from .subscriber import Subscriber
+from .tasks import together
+from .topics import TopicRefused, ensure_topics
+
+if TYPE_CHECKING:
+    from .process import Worker
+
+_log = structlog.get_logger("shipjury.worker")
+
+
+class Working:
+    """The parts of a running worker, and their health."""
+
+    def __init__(self, worker: "Worker", *, session_timeout_ms: int = 10_000) -> None:
+        self._worker = worker
+        settings = worker.settings
+        self._wakeups = Wakeups(worker.engine)
+        self._relay = (
+            Relay(worker.service, worker.engine, settings, self._wakeups.event(OUTBOX)) if worker.relay else None
+        )
+        self._producer = SharedProducer(settings)
+        self._broker = KafkaBroker(
+            settings.kafka_bootstrap_servers.split(","),
+            client_id=f"shipjury-{settings.service}",
+            security=security(settings),
+            consumer_only=True,
+            allow_auto_create_topics=False,
+            metadata_max_age_ms=30_000,
+            apply_types=False,
+            logger=None,
+            graceful_timeout=10,
+        )
+        self._subscribers = [
+            Subscriber(
+                one,
+                worker.engine,
+                settings,
+                self._broker,
+                self._producer,
+                session_timeout_ms=session_timeout_ms,
+            )
+            for one in worker.subscriptions
+        ]
+        self._runners = [
+            JobRunner(worker.service, worker.engine, one, self._wakeups.event(JOBS)) for one in worker.jobs
+        ]
+
+    def checks(self) -> dict[str, Check]:
+        """What readyz looks at."""
+        relay: dict[str, Check] = {"relay": self._relay.check} if self._relay else {}
+        return relay | {f"subscriber {one.group}": one.check for one in self._subscribers}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop``."""
+        parts: list[Coroutine[Any, Any, None]] = [
+            self._wakeups.run(stop),
+            keep_house(self._worker.service, self._worker.engine, self._worker.settings, stop),
+            self._with_broker(stop),
+            *(runner.run(stop) for runner in self._runners),
+        ]
+        await together(stop, *parts)
+
+    async def _with_broker(self, stop: asyncio.Event) -> None:
+        """Relay and consume, once the topics stand: a consumer that starts before its topic finds it late."""
+        if not self._relay and not self._subscribers:
+            return
+        await self._ensure_topics(stop)
+        # FastStream would start one subscriber after another; each of ours joins, and waits for the broker, by itself.
+        await self._broker.connect()
+        try:
+            relay = [self._relay.run(stop)] if self._relay else []
+            await together(stop, *relay, *(one.run(stop) for one in self._subscribers))
+        finally:
+            await self._producer.stop()
+            await self._broker.stop()
+
+    async def _ensure_topics(self, stop: asyncio.Event) -> None:
+        back_off = BackOff(0.3, 10)
+        while not stop.is_set():
+            try:
+                await ensure_topics(self._worker.settings, self._worker.subscriptions)
+                return
+            except TopicRefused as error:  # they may be somebody else's to make
+                _log.warning("topics not made", service=self._worker.service, error=str(error))
+                return
+            except (KafkaError, OSError) as error:
+                _log.warning("no broker yet", service=self._worker.service, error=type(error).__name__)
+            await pause(stop, back_off.next())
