@@ -1,16 +1,34 @@
 """The settings that every service has; each service adds its own under its own prefix."""
 
+import os
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
-class ServiceSettings(BaseSettings):
+class SettingsFromFiles(BaseSettings):
+    """Settings from the environment, and from files in the folder that ``SHIPJURY_SECRETS_DIR`` names.
+
+    A file is named like its variable, such as ``votes_database_url``; that is how Compose and Kubernetes hand over
+    secrets. The environment comes first.
+    """
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], **sources: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Add the folder of secrets behind the environment."""
+        folder = os.environ.get("SHIPJURY_SECRETS_DIR")
+        ordered = (sources["init_settings"], sources["env_settings"])
+        return (*ordered, SecretsSettingsSource(settings_cls, secrets_dir=folder)) if folder else ordered
+
+
+class ServiceSettings(SettingsFromFiles):
     """Base of a service's settings. A subclass sets ``env_prefix``, such as ``VOTES_``."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)

@@ -6,10 +6,12 @@ import socket
 from pathlib import Path
 
 from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from shipjury_delivery.settings import SettingsFromFiles
 
 
-class EdgeSettings(BaseSettings):
+class EdgeSettings(SettingsFromFiles):
     """What one node is told. Every value has a default that serves the embedded model on loopback."""
 
     model_config = SettingsConfigDict(env_prefix="EDGE_", frozen=True, extra="ignore")
