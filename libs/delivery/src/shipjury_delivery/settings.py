@@ -2,7 +2,7 @@
 
 import os
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
@@ -20,12 +20,17 @@ class SettingsFromFiles(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], **sources: Any
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Add the folder of secrets behind the environment."""
+        """Arguments, environment, then the folder of secrets; no ``.env`` file."""
         folder = os.environ.get("SHIPJURY_SECRETS_DIR")
-        ordered = (sources["init_settings"], sources["env_settings"])
-        return (*ordered, SecretsSettingsSource(settings_cls, secrets_dir=folder)) if folder else ordered
+        secrets = (SecretsSettingsSource(settings_cls, secrets_dir=folder),) if folder else ()
+        return (init_settings, env_settings, *secrets)
 
 
 class ServiceSettings(SettingsFromFiles):
