@@ -13,7 +13,7 @@ compile() {
 }
 compile --group dev pyproject.toml -o requirements.lock
 mkdir -p deploy/locks
-for part in services/*/ deploy/standalone/; do
+for part in libs/delivery/ services/*/ deploy/standalone/; do
   name=$(basename "$part")
   compile --constraint requirements.lock "$part/pyproject.toml" -o "deploy/locks/$name.lock"
 done
