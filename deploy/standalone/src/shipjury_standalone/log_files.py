@@ -40,7 +40,7 @@ class ChildLog:
         if not line.startswith("{"):
             now = datetime.now(UTC).isoformat()
             line = json.dumps({"timestamp": now, "logger": self._service, "event": line})
-        self._handler.emit(logging.LogRecord(self._service, logging.INFO, "", 0, line.replace("%", "%%"), (), None))
+        self._handler.emit(logging.LogRecord(self._service, logging.INFO, "", 0, line, (), None))
 
 
 def read(folder: Path, service: str | None, lines: int) -> list[str]:
@@ -55,10 +55,14 @@ def read(folder: Path, service: str | None, lines: int) -> list[str]:
 
 
 def follow(folder: Path, service: str | None, running: Callable[[], bool]) -> Iterator[str]:
-    """New lines as they come, through rotations, while ``running()``."""
-    places: dict[Path, tuple[int, int]] = {
-        path: (path.stat().st_ino, path.stat().st_size) for path in folder.glob(f"{service or '*'}.jsonl")
-    }
+    """Lines that come from now on, through rotations, while ``running()``."""
+    places = {path: (path.stat().st_ino, path.stat().st_size) for path in folder.glob(f"{service or '*'}.jsonl")}
+    return _new_lines(folder, service, running, places)
+
+
+def _new_lines(
+    folder: Path, service: str | None, running: Callable[[], bool], places: dict[Path, tuple[int, int]]
+) -> Iterator[str]:
     while running():
         for path in sorted(folder.glob(f"{service or '*'}.jsonl")):
             if path.stem == "traces":
