@@ -18,9 +18,9 @@ from shipjury_schemas.edge_node.v1 import LoadedModel
 from .domain.beats import next_version
 from .node import Holding, Node
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 _SEND_SECONDS = 10.0
-log = structlog.get_logger()
+log = structlog.get_logger("edge_runner")
 
 
 class Announcer:

@@ -1,14 +1,16 @@
 """Composition root: a node with its model, its two ports, its heartbeat, from start to drain."""
 
 import asyncio
-import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import structlog
-import uvicorn
-from starlette.types import ASGIApp
+
+from shipjury_delivery.operators import guard
+from shipjury_delivery.serving import bind, instrumented
+from shipjury_delivery.serving import serve as serve_http
 
 from .admission import Gate
 from .announce import Announcer
@@ -20,12 +22,14 @@ from .memory import memory_of
 from .model_list import load_models
 from .node import Holding, Node
 from .observed import Meter
-from .operator_api import operator_api
+from .operator_api import closed_api, operator_api
 from .settings import EdgeSettings
 from .weights import find_weights
 
 _DEFAULT_CONTEXT = 2048
-log = structlog.get_logger()
+log = structlog.get_logger("edge_runner")
+
+Background = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 def plan(settings: EdgeSettings, model_id: str, engine_name: str, node: Node) -> Holding:
@@ -52,89 +56,68 @@ def plan(settings: EdgeSettings, model_id: str, engine_name: str, node: Node) ->
 
 
 async def serve(settings: EdgeSettings, model_id: str, engine_name: str) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. A second signal ends the draining at once."""
+    """Serve until SIGTERM or SIGINT, then drain. A second signal ends the draining at once.
+
+    Raises ``PortInUse`` and what :func:`plan` raises.
+    """
     node = Node(settings.node_id, memory_of(settings.memory))
     node.hold(plan(settings, model_id, engine_name, node))
     meter = Meter(node)
-    with (
-        _listen(settings.public_host, settings.public_port) as public,
-        _listen(settings.operator_host, settings.operator_port) as operators,
-    ):
-        port = public.getsockname()[1]
-        base_url = settings.base_url or f"http://{settings.public_host}:{port}/v1"
-        servers = [
-            _Server(public_api(node, settings.token, meter), public),
-            _Server(operator_api(node, meter), operators),
-        ]
-        log.info(
-            "listening", base_url=base_url, operators=f"http://{settings.operator_host}:{operators.getsockname()[1]}"
+    public = bind(settings.public_host, settings.public_port)
+    operators = bind(settings.operator_host, settings.operator_port)
+    base_url = settings.base_url or f"http://{settings.public_host}:{public.getsockname()[1]}/v1"
+    log.info("listening", base_url=base_url, operators=operators.getsockname())
+    beats = []
+    if settings.kafka_bootstrap_servers:
+        announcer = Announcer(
+            node,
+            bootstrap_servers=settings.kafka_bootstrap_servers,
+            base_url=base_url,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            labels=settings.labels,
         )
-        await _live(node, settings, servers, base_url)
+        beats.append(announcer.run)
+    await _live(node, settings, _doors(node, settings, meter, public, operators), beats)
 
 
-async def _live(node: Node, settings: EdgeSettings, servers: "list[_Server]", base_url: str) -> None:
-    leave, hurry, stop_engines, stop_beats = (asyncio.Event() for _ in range(4))
+def _doors(
+    node: Node, settings: EdgeSettings, meter: Meter, public: socket.socket, operators: socket.socket
+) -> list[Background]:
+    """The two ports. Without an operators' key, operators' routes are health and metrics only."""
+    app = instrumented(public_api(node, settings.token, meter), "edge", "public")
+    if settings.operator_key is None:
+        operating = closed_api(operator_api(node, meter))
+    else:
+        operating = guard(operator_api(node, meter), settings.operator_key.get_secret_value(), "edge")
+    return [lambda stop: serve_http(app, public, stop), lambda stop: serve_http(operating, operators, stop)]
+
+
+async def _live(node: Node, settings: EdgeSettings, doors: Sequence[Background], beats: Sequence[Background]) -> None:
+    """Run everything; on the first signal stop in the order in which nobody loses anything."""
+    leave, hurry, stop_engines, stop_doors = (asyncio.Event() for _ in range(4))
     _on_signals(leave, hurry)
     async with asyncio.TaskGroup() as tasks:
         engines = [tasks.create_task(holding.supervisor.run(stop_engines)) for holding in node.holdings.values()]
-        beats = []
-        if settings.kafka_bootstrap_servers:
-            announcer = Announcer(
-                node,
-                bootstrap_servers=settings.kafka_bootstrap_servers,
-                base_url=base_url,
-                heartbeat_seconds=settings.heartbeat_seconds,
-                labels=settings.labels,
-            )
-            beats.append(tasks.create_task(announcer.run(stop_beats)))
-        serving = [tasks.create_task(server.run()) for server in servers]
+        for run in [*doors, *beats]:
+            tasks.create_task(run(stop_doors))
         await leave.wait()
         log.info("draining", in_flight=node.in_flight, at_most_seconds=settings.drain_seconds)
-        draining = asyncio.create_task(node.drain(settings.drain_seconds))
-        hurrying = asyncio.create_task(hurry.wait())
-        await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
-        hurrying.cancel()
-        draining.cancel()
+        await _first(node.drain(settings.drain_seconds), hurry.wait())
         if node.in_flight:
             log.warning("cut_off", requests=node.in_flight)
         stop_engines.set()
         await asyncio.wait(engines)
         node.stop()
-        stop_beats.set()
-        for server in servers:
-            server.should_exit = True
-        await asyncio.wait([*serving, *beats])
+        stop_doors.set()
     log.info("stopped")
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn in our own loop: we handle the signals, it handles HTTP."""
-
-    def __init__(self, app: ASGIApp, listening: socket.socket) -> None:
-        super().__init__(
-            uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=5)
-        )
-        self._listening = listening
-
-    async def run(self) -> None:  # type: ignore[override]
-        await self.serve(sockets=[self._listening])
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@contextlib.contextmanager
-def _listen(host: str, port: int) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, port))
-        except OSError as error:
-            raise SystemExit(f"edge-runner: cannot listen on {host}:{port}: {error.strerror}") from error
-        listening.listen(128)
-        yield listening
+async def _first(*waiting: Coroutine[Any, Any, Any]) -> None:
+    tasks = [asyncio.ensure_future(one) for one in waiting]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _on_signals(leave: asyncio.Event, hurry: asyncio.Event) -> None:

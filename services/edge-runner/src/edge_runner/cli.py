@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from shipjury_delivery import telemetry
+from shipjury_delivery.serving import PortInUse
+
 from . import app as node_app
 from .domain.models import UnknownModel
 from .model_list import load_models
@@ -35,8 +38,9 @@ def serve(
         if dry_run:
             _show(settings, wanted, engine_name)
         else:
+            telemetry.set_up("edge-runner")
             asyncio.run(node_app.serve(settings, wanted, engine_name))
-    except (UnknownModel, WeightsMissing, WrongHash, ValueError) as error:
+    except (UnknownModel, WeightsMissing, WrongHash, PortInUse, ValueError) as error:
         raise SystemExit(f"edge-runner: {error}") from error
 
 

@@ -1,7 +1,7 @@
 """What a node measures of itself: times, tokens, queue, memory, restarts. One registry a node, nothing global."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -36,15 +36,17 @@ class Meter:
         self.tokens = Counter("edge_tokens", "Tokens by kind.", ["model", "kind"], registry=self.registry)
 
     @asynccontextmanager
-    async def request(self, holding: Holding, operation: str):  # type: ignore[no-untyped-def]
+    async def request(self, holding: Holding, operation: str) -> "AsyncIterator[Seen]":
         """Measure one request from its admission on."""
         seen = Seen(self, holding.model.id, operation)
         outcome = "error"
         try:
             yield seen
             outcome = "ok"
-        except (GeneratorExit, BaseException) as error:
-            outcome = "gone" if not isinstance(error, Exception) else "error"
+        except Exception:
+            raise
+        except BaseException:  # cancelled or closed: the client has left
+            outcome = "gone"
             raise
         finally:
             self.requests.labels(holding.model.id, operation, outcome).inc()
@@ -87,7 +89,7 @@ class _State(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """One sample a model."""
-        gauges = {
+        gauges: dict[str, tuple[str, Callable[[Holding], float]]] = {
             "edge_queue_waiting": ("Requests in the queue.", lambda h: h.gate.waiting),
             "edge_slots_busy": ("Requests in the engine.", lambda h: h.gate.running),
             "edge_slots": ("Requests that fit at once.", lambda h: h.spec.slots),

@@ -3,9 +3,25 @@
 import orjson
 from fastapi import FastAPI
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .node import Node
 from .observed import Meter
+
+OPEN = ("/edge/healthz", "/edge/readyz", "/edge/metrics")
+
+
+def closed_api(app: ASGIApp) -> ASGIApp:
+    """The open routes alone: what a node without an operators' key has."""
+
+    async def only_open(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in OPEN:
+            refusal = Response("set EDGE_OPERATOR_KEY to use operators' routes\n", 404, media_type="text/plain")
+            await refusal(scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    return only_open
 
 
 def operator_api(node: Node, meter: Meter) -> FastAPI:

@@ -16,8 +16,7 @@ def chat_body(asked: ChatRequest, holding: Holding) -> dict[str, Any]:
         raise ApiError(
             400, "invalid_parameter", f"top_logprobs: at most {most}, and only with logprobs", param="top_logprobs"
         )
-    if "image" not in holding.model.modalities:
-        _text_only(asked)
+    _text_only(asked)  # no engine here is started with a model's vision part
     body = asked.sampling() | {
         "model": asked.model,
         "messages": [message.model_dump(exclude_none=True) for message in asked.messages],

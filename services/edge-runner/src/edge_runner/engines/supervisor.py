@@ -26,7 +26,7 @@ _PROBE_TOKENS = 16
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 30.0
 _STEADY_SECONDS = 60.0
 _HEALTH_SECONDS, _SILENT_CHECKS = 5.0, 6
-log = structlog.get_logger()
+log = structlog.get_logger("edge_runner")
 
 
 @dataclass
