@@ -2,14 +2,15 @@
 
 ``ballot`` is one voter's current vote on one tool and how it changes; ``tally`` is what all votes on a tool add up to;
 ``chain`` is the log that anyone can recount; ``doubt`` says which votes go into quarantine; ``network`` turns an
-address into a prefix that may be hashed.
+address into a prefix that may be hashed; ``identity`` makes the names that are stored.
 """
 
 from .ballot import Ballot, NothingToDecide, StaleVersion, Verdict, Vote, cast, hold, release, void
 from .chain import GENESIS, BrokenChain, Entry, canonical, digest, verify
 from .doubt import Doubt, Limits, Observation, doubt, retry_after
+from .identity import daily_hash, pseudonym
 from .network import client_address, network_prefix
-from .tally import MINIMUM_VOTES, Cast, Folding, Head, Tally, fold, recount, share, wilson
+from .tally import MINIMUM_VOTES, Cast, Folded, Folding, Head, Tally, fold, recount, share, wilson
 
 __all__ = [
     "GENESIS",
@@ -19,6 +20,7 @@ __all__ = [
     "Cast",
     "Doubt",
     "Entry",
+    "Folded",
     "Folding",
     "Head",
     "Limits",
@@ -31,11 +33,13 @@ __all__ = [
     "canonical",
     "cast",
     "client_address",
+    "daily_hash",
     "digest",
     "doubt",
     "fold",
     "hold",
     "network_prefix",
+    "pseudonym",
     "recount",
     "release",
     "retry_after",

@@ -46,6 +46,15 @@ class Cast:
 
 
 @dataclass(frozen=True, slots=True)
+class Folded:
+    """A voter's vote as it was folded last."""
+
+    version: int
+    vote: Vote
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """Where a tool's log ends: its length, the newest hash, and the tally that it adds up to."""
 
@@ -60,10 +69,10 @@ class Folding:
 
     head: Head
     entries: tuple[tuple[Entry, str], ...]
-    newest: Mapping[str, Cast]
+    newest: Mapping[str, Folded]
 
 
-def fold(head: Head, folded: Mapping[str, Cast], casts: Sequence[Cast]) -> Folding:
+def fold(head: Head, folded: Mapping[str, Folded], casts: Sequence[Cast]) -> Folding:
     """Add events of one tool to its log, in the order in which they come.
 
     ``folded`` has the newest vote folded so far of every voter in ``casts``. An event that is not newer than it is
@@ -78,7 +87,7 @@ def fold(head: Head, folded: Mapping[str, Cast], casts: Sequence[Cast]) -> Foldi
                 continue
             tally = tally.with_vote(before.vote, before.state, -1)
         tally = tally.with_vote(cast.vote, cast.state)
-        newest[cast.voter] = cast
+        newest[cast.voter] = Folded(cast.version, cast.vote, cast.state)
         entry = Entry(
             tool_id=cast.tool_id,
             sequence=head.length + len(entries) + 1,
