@@ -24,7 +24,6 @@ from .telemetry import links_to, tracer
 
 _log = structlog.get_logger("shipjury.consume")
 
-HANDLER_SECONDS = 30.0
 _LIMIT_WINDOW_SECONDS = 600.0
 _LONGEST_ID = 500  # characters; an index row of Postgres holds 2,700 bytes
 
@@ -93,14 +92,13 @@ class Applier(Generic[D]):
         *,
         limit: Limit,
         database_answers: Callable[[], Awaitable[bool]],
-        handler_seconds: float = HANDLER_SECONDS,
     ) -> None:
         self._subscription = subscription
         self._engine = engine
         self._bury = bury
         self._limit = limit
         self._database_answers = database_answers
-        self._handler_seconds = handler_seconds
+        self._handler_seconds = subscription.timeout.total_seconds()
         self._group = subscription.group
         self._topic = subscription.contract.topic
 

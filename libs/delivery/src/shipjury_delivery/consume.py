@@ -33,3 +33,5 @@ class Subscription(Generic[D]):
     """Tries of a record whose handler fails for no known reason; then it goes to the dead letters."""
     first_retry: timedelta = timedelta(milliseconds=200)
     """Wait before the second try; it doubles with each one."""
+    timeout: timedelta = timedelta(seconds=30)
+    """A handler that takes longer has failed; nothing should come near it."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import InvalidConfigurationError, TopicAlreadyExistsError, for_code
 
 from shipjury_schemas import CONTRACTS, Topic
 
@@ -15,6 +15,9 @@ from .kafka import connection
 from .settings import ServiceSettings
 
 _log = structlog.get_logger("shipjury.delivery")
+
+_EXISTS = TopicAlreadyExistsError.errno
+_INVALID_CONFIG = InvalidConfigurationError.errno
 
 EVENTS: tuple[Topic, ...] = tuple(contract.topic for contract in CONTRACTS)
 
@@ -57,28 +60,38 @@ async def ensure_topics(
     }
     for one in subscriptions:
         name = one.contract.topic.dead_letters(one.group)
-        configs = {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(DEAD_LETTER_BYTES)}
-        wanted[name] = NewTopic(name, 1, replication, topic_configs=configs)
+        wanted[name] = NewTopic(name, 1, replication, topic_configs={"cleanup.policy": "delete", "retention.ms": "-1"})
     admin = AIOKafkaAdminClient(**connection(settings))
     try:
         await admin.start()
-        missing = [new for name, new in wanted.items() if name not in set(await admin.list_topics())]
+        there = set(await admin.list_topics())
+        missing = [new for name, new in wanted.items() if name not in there]
         return await _create(admin, missing) if missing else []
     finally:
         await admin.close()
 
 
 async def _create(admin: AIOKafkaAdminClient, missing: Sequence[NewTopic]) -> list[str]:
-    response: Any = await admin.create_topics(list(missing))
-    made, refused = [], []
-    for name, code, *rest in response.topic_errors:
-        error: type[KafkaError] = for_code(code)
-        if code == 0:
-            made.append(name)
-        elif error is not TopicAlreadyExistsError:
-            refused.append(f"{name}: {(rest and rest[0]) or error.__name__}")
+    """Make topics; dead letters with room for the headers that they get, where the broker lets that be set."""
+    larger = [_larger(new) if new.name.endswith(".dlq") else new for new in missing]
+    codes = await _answers(admin, larger)
+    unset = [new for new in missing if codes[new.name][0] == _INVALID_CONFIG]
+    if unset:  # the embedded broker has one limit for all, well above a message's
+        codes |= await _answers(admin, unset)
+    made = [name for name, (code, _) in codes.items() if code == 0]
+    refused = [f"{name}: {why}" for name, (code, why) in codes.items() if code not in {0, _EXISTS}]
     if made:
         _log.info("topics made", topics=made)
     if refused:
         raise TopicRefused("; ".join(refused))
     return made
+
+
+async def _answers(admin: AIOKafkaAdminClient, topics: Sequence[NewTopic]) -> dict[str, tuple[int, str]]:
+    response: Any = await admin.create_topics(list(topics))
+    return {name: (code, (rest and rest[0]) or for_code(code).__name__) for name, code, *rest in response.topic_errors}
+
+
+def _larger(topic: NewTopic) -> NewTopic:
+    configs = {**topic.topic_configs, "max.message.bytes": str(DEAD_LETTER_BYTES)}
+    return NewTopic(topic.name, topic.num_partitions, topic.replication_factor, topic_configs=configs)
