@@ -75,7 +75,7 @@ class CommittedOffsets:
         return self._groups.get(group, {})
 
     def groups(self) -> list[str]:
-        return list(self._groups)
+        return [name for name, committed in self._groups.items() if committed]
 
     def forget(self, *, group: str | None = None, topic: str | None = None) -> None:
         """Drops a deleted group's or topic's offsets."""

@@ -1,6 +1,7 @@
-"""The records inside a batch, for the two who must look: compaction and offsets by time; aiokafka reads and writes them.
+"""The records inside a batch, for the two who must look: compaction and offsets by time.
 
-(kio's record reader does not decompress; aiokafka reads gzip by itself and snappy, lz4 and zstd with cramjam.)
+aiokafka reads and writes them (kio's record reader does not decompress): gzip by itself, and snappy, lz4 and zstd with
+cramjam.
 """
 
 import struct

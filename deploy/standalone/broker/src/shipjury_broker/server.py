@@ -16,8 +16,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from kio.serial.errors import SerialError
-
 from shipjury_broker.admin import AdminHandlers
 from shipjury_broker.coordinator import GroupHandlers
 from shipjury_broker.errors import BrokerError
@@ -145,8 +143,8 @@ class Broker:
                 await pending.put((request, asyncio.create_task(self._handlers[request.name](request))))
         except (asyncio.IncompleteReadError, ConnectionError):
             return
-        except (SerialError, ValueError, IndexError) as error:
-            log.warning("not a Kafka request: %s", error)
+        except Exception as error:  # noqa: BLE001 - whatever kio makes of strange bytes; the connection ends
+            log.warning("not a Kafka request: %r", error)
 
     async def _answer(self, pending: _Pending, writer: asyncio.StreamWriter) -> None:
         while True:
