@@ -1,0 +1,1 @@
+"""Tests on a container engine: the delivery suite on Kafka and Postgres, the journey on docker-compose.yml."""
