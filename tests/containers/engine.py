@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
-from testcontainers.core.container import DockerContainer
 from testcontainers.community.postgres import PostgresContainer
 from testcontainers.community.redis import RedisContainer
+from testcontainers.core.container import DockerContainer
 
 from shipjury_standalone.ports import free_port
 
@@ -81,7 +81,7 @@ def wait_for_kafka(bootstrap: str, seconds: int = 90) -> None:
 
     async def wait() -> None:
         async with asyncio.timeout(seconds):
-            while not await answered():
+            while not await answered():  # noqa: ASYNC110 - a broker in a container tells nobody
                 await asyncio.sleep(0.5)
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of every try
