@@ -26,6 +26,7 @@ def create_engine(settings: ServiceSettings, *, size: int = 5, overflow: int = 5
         settings.database_url.get_secret_value(),
         pool_size=size,
         max_overflow=overflow,
+        pool_pre_ping=True,  # else a restarted database costs one error for each pooled connection
         connect_args={"server_settings": {"application_name": f"shipjury {settings.service}"}},
     )
 

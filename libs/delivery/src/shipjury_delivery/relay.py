@@ -37,6 +37,7 @@ _BATCH_BYTES = 8 * 1024 * 1024
 _ALONE_BYTES = 8 * 1024  # half of aiokafka's batch: a row above it may be refused while the next one is taken
 _STANDBY_SECONDS = 1.0
 _HELD_SECONDS = 15.0
+_TOPIC_SECONDS = 1.0
 _REFUSES_ROW = (MessageSizeTooLargeError,)
 _REFUSES_TOPIC = (UnknownTopicOrPartitionError, TopicAuthorizationFailedError, InvalidTopicError)
 
@@ -212,6 +213,9 @@ async def _send(producer: AIOKafkaProducer, batch: Sequence[_Row], stop: asyncio
     sent = _Sent([], {}, set(), None)
     open_rows: list[tuple[_Row, asyncio.Future[Any]]] = []
     failed: KafkaError | None = None
+    for topic in dict.fromkeys(row.topic for row in batch):
+        if not await _known(producer, topic):
+            sent.held.add(topic)
     for row in batch:
         if row.topic in sent.held:
             continue
@@ -245,6 +249,16 @@ async def _send(producer: AIOKafkaProducer, batch: Sequence[_Row], stop: asyncio
         elif key not in unsure:  # else it is sent again, behind the one before it
             sent.ids.append(row.id)
     return _Sent(sent.ids, sent.refused, sent.held, failed)
+
+
+async def _known(producer: AIOKafkaProducer, topic: str) -> bool:
+    """Whether the topic exists; aiokafka's own send would hold up every other row while it waits for one."""
+    try:
+        async with asyncio.timeout(_TOPIC_SECONDS):
+            await producer.partitions_for(topic)
+    except (TimeoutError, *_REFUSES_TOPIC):
+        return False
+    return True
 
 
 async def _settled(futures: Sequence[asyncio.Future[Any]], stop: asyncio.Event) -> None:

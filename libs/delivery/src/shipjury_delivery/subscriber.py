@@ -112,6 +112,11 @@ class Subscriber(ConsumerRebalanceListener, Generic[D]):  # type: ignore[misc]
         if not self._generation:
             raise NotReady("has not joined its group yet")
 
+    @property
+    def joined(self) -> int:
+        """How often this subscriber was assigned partitions: once, and once more for each rebalance."""
+        return self._generation
+
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Before partitions go: let the batch in hand finish and commit, so that nobody repeats it. Bounded."""
         with contextlib.suppress(TimeoutError):

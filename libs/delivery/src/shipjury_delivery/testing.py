@@ -241,7 +241,7 @@ def from_arguments(text: str) -> World:
 @contextlib.asynccontextmanager
 async def a_world(kafka: str, database_url: str) -> AsyncIterator[World]:
     """A world on a Kafka and an empty database."""
-    engine = create_async_engine(database_url)
+    engine = create_async_engine(database_url, pool_pre_ping=True)
     async with engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
         await connection.run_sync(ledger.metadata.create_all)

@@ -50,7 +50,7 @@ class Working:
             logger=None,
             graceful_timeout=10,
         )
-        self._subscribers = [
+        self.subscribers = [
             Subscriber(
                 one,
                 worker.engine,
@@ -68,7 +68,7 @@ class Working:
     def checks(self) -> dict[str, Check]:
         """What readyz looks at."""
         relay: dict[str, Check] = {"relay": self._relay.check} if self._relay else {}
-        return relay | {f"subscriber {one.group}": one.check for one in self._subscribers}
+        return relay | {f"subscriber {one.group}": one.check for one in self.subscribers}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop``."""
@@ -82,14 +82,14 @@ class Working:
 
     async def _with_broker(self, stop: asyncio.Event) -> None:
         """Relay and consume, once the topics stand: a consumer that starts before its topic finds it late."""
-        if not self._relay and not self._subscribers:
+        if not self._relay and not self.subscribers:
             return
         await self._ensure_topics(stop)
         # FastStream would start one subscriber after another; each of ours joins, and waits for the broker, by itself.
         await self._broker.connect()
         try:
             relay = [self._relay.run(stop)] if self._relay else []
-            await together(stop, *relay, *(one.run(stop) for one in self._subscribers))
+            await together(stop, *relay, *(one.run(stop) for one in self.subscribers))
         finally:
             await self._producer.stop()
             await self._broker.stop()
