@@ -1,0 +1,145 @@
+"""A client's request, parsed once: which model and route, what it needs, and the body for each provider."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ..domain.bounds import measure
+from ..domain.catalogue import Catalogue, Deployment
+from ..domain.errors import GatewayError
+from ..domain.plan import Need
+from ..domain.routing import Route, read_provider_field, split_model
+
+ENDPOINTS = {"/v1/chat/completions": "chat", "/v1/completions": "completions", "/v1/embeddings": "embeddings"}
+_REQUIRED = {"chat": "messages", "completions": "prompt", "embeddings": "input"}
+_OURS = frozenset({"model", "messages", "prompt", "input", "stream", "provider", "stream_options"})
+_POSITIVE = ("max_tokens", "max_completion_tokens", "n", "best_of")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request. ``raw`` is the body as it came; it goes out untouched where nothing in it must change."""
+
+    path: str
+    endpoint: str
+    body: dict[str, Any]
+    raw: bytes
+    model: str
+    route: Route
+    need: Need
+    stream: bool
+    wants_usage: bool
+
+    def body_for(self, deployment: Deployment) -> bytes:
+        """The body as this provider gets it: its own model id, no routing, and usage at the end of a stream."""
+        add_usage = self.stream and not self.wants_usage and deployment.streaming_usage
+        if self.body["model"] == deployment.model and "provider" not in self.body and not add_usage:
+            return self.raw
+        body = {name: value for name, value in self.body.items() if name != "provider"}
+        body["model"] = deployment.model
+        if add_usage:
+            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        return orjson.dumps(body)
+
+    def end_user(self, project_id: str) -> str | None:
+        """A hash of the end user that the client names: enough to allocate by, nothing to recognise anybody by."""
+        user = self.body.get("user")
+        if not isinstance(user, str) or not user:
+            return None
+        return hashlib.sha256(f"{project_id}\0{user}".encode()).hexdigest()[:32]
+
+
+def read(path: str, raw: bytes, catalogue: Catalogue) -> Asked:
+    """Parse a request body. Raises :class:`GatewayError` that names what is wrong with it."""
+    endpoint = ENDPOINTS[path]
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise GatewayError("invalid_json", f"the body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise GatewayError("invalid_json", "the body is no JSON object")
+    name = body.get("model")
+    if not isinstance(name, str) or not name:
+        raise GatewayError("missing_parameter", "`model` is missing", param="model")
+    if body.get(_REQUIRED[endpoint]) is None:
+        raise GatewayError("missing_parameter", f"`{_REQUIRED[endpoint]}` is missing", param=_REQUIRED[endpoint])
+    _check_values(body)
+    model, route = split_model(name, catalogue)
+    route = read_provider_field(body.get("provider"), route, catalogue)
+    options = body.get("stream_options")
+    return Asked(
+        path=path,
+        endpoint=endpoint,
+        body=body,
+        raw=raw,
+        model=model,
+        route=route,
+        need=_need(endpoint, body, len(raw)),
+        stream=body.get("stream") is True,
+        wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
+    )
+
+
+def _check_values(body: dict[str, Any]) -> None:
+    for name in _POSITIVE:
+        value = body.get(name)
+        least = 0 if name.startswith("max_") else 1
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise GatewayError("invalid_parameter", f"`{name}` is an integer, at least {least}", param=name)
+    if not isinstance(body.get("stream", False), bool | None):
+        raise GatewayError("invalid_parameter", "`stream` is true or false", param="stream")
+
+
+def _need(endpoint: str, body: dict[str, Any], length: int) -> Need:
+    parameters = {name for name, value in body.items() if value is not None and name not in _OURS}
+    features: set[str] = set()
+    images = 0
+    for message in body["messages"] if endpoint == "chat" and isinstance(body["messages"], list) else ():
+        if not isinstance(message, dict):
+            raise GatewayError("invalid_parameter", "each of `messages` is an object", param="messages")
+        if message.get("name") is not None:
+            parameters.add("messages[].name")
+        content = message.get("content")
+        if isinstance(content, list):
+            images += sum(1 for part in content if isinstance(part, dict) and part.get("type") == "image_url")
+    if images:
+        features.add("images")
+    if body.get("tools"):
+        features.add("tools")
+    shape = body.get("response_format")
+    if isinstance(shape, dict) and shape.get("type") == "json_schema":
+        features.add("json_schema")
+    if (body.get("n") or 1) == 1:
+        parameters.discard("n")
+    logprobs = _logprobs(endpoint, body)
+    if logprobs is None:
+        parameters -= {"logprobs", "top_logprobs"}
+    elif endpoint != "embeddings":
+        features.add("logprobs")
+    return Need(
+        endpoint=endpoint,
+        parameters=frozenset(parameters),
+        features=frozenset(features),
+        logprobs=logprobs or 0,
+        size=measure(body, length, images=images),
+    )
+
+
+def _logprobs(endpoint: str, body: dict[str, Any]) -> int | None:
+    """How many log-probabilities a token are asked for; ``None`` for not at all."""
+    value = body.get("logprobs")
+    if value is None or value is False:
+        return None
+    if value is True:
+        value = body.get("top_logprobs") or 0
+    elif endpoint == "chat":
+        raise GatewayError(
+            "invalid_parameter", "`logprobs` is true or false here; `top_logprobs` says how many", param="logprobs"
+        )
+    if not isinstance(value, int) or value < 0:
+        raise GatewayError(
+            "invalid_parameter", "the number of log-probabilities is an integer, at least 0", param="logprobs"
+        )
+    return value

@@ -1,0 +1,78 @@
+"""The little that the request path needs of HTTP, straight on ASGI: read a body, answer, answer with an error."""
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+import orjson
+
+from ..domain.errors import GatewayError
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+
+class ClientGone(Exception):
+    """The client closed its connection before its request was read."""
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """A request header, by its lower-case name."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
+
+
+async def read_body(receive: Receive, limit: int, announced: bytes | None) -> bytes:
+    """The whole body. Raises ``body_too_large`` as soon as it is known to be, and :class:`ClientGone`."""
+    if announced is not None and announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+    parts, length = [body], len(body)
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        parts.append(message.get("body", b""))
+        length += len(parts[-1])
+        if length > limit:
+            raise _too_large(limit)
+    return b"".join(parts)
+
+
+async def respond(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """A whole answer in two messages."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, (b"content-length", str(len(body)).encode())],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def respond_error(send: Send, error: GatewayError, headers: Headers) -> None:
+    """An error in OpenAI's shape, with Retry-After where one is known."""
+    more = [(b"content-type", b"application/json"), *headers]
+    if error.retry_after_s is not None:
+        more.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+    await respond(send, error.status, orjson.dumps(error.body()), more)
+
+
+def error_event(error: GatewayError) -> bytes:
+    """An error inside a stream that has begun: what comes after it is not there, and no [DONE] follows."""
+    return b"data: " + orjson.dumps(error.body()) + b"\n\n"
+
+
+def _too_large(limit: int) -> GatewayError:
+    return GatewayError("body_too_large", f"a body may have {limit} bytes")

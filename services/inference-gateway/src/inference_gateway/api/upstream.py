@@ -1,0 +1,127 @@
+"""Calls to providers: one warm connection pool each, no redirects, no proxies, and edge nodes only inside the networks
+that the gateway's settings allow, checked on the addresses that are really connected to.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from pydantic import SecretStr
+from yarl import URL
+
+from ..domain.catalogue import Deployment
+from ..settings import Network
+
+_PATHS = {"chat": "/chat/completions", "completions": "/completions", "embeddings": "/embeddings"}
+
+
+class AddressNotAllowed(OSError):
+    """A node's address lies outside of the networks that nodes may have."""
+
+
+class _GuardedResolver(AbstractResolver):
+    """Resolves names and lets only allowed addresses through: what is checked is what is connected to."""
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        self._networks = networks
+        self._inner = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        allowed = [one for one in found if inside(one["host"], self._networks)]
+        if not allowed:
+            raise AddressNotAllowed(f"{host} is outside of the networks that edge nodes may have")
+        return allowed
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def inside(address: str, networks: Sequence[Network]) -> bool:
+    """Whether an IP address lies in one of the networks. An IPv4 address mapped into IPv6 counts as what it is."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return any(parsed in network for network in networks)
+
+
+class Upstreams:
+    """All pools. One belongs to one event loop."""
+
+    def __init__(
+        self,
+        *,
+        edge_networks: Sequence[Network],
+        edge_token: SecretStr | None,
+        connect_s: float,
+        per_provider: int = 256,
+    ) -> None:
+        self._edge_networks = edge_networks
+        self._edge_headers = (
+            {} if edge_token is None else {"Authorization": SecretStr(f"Bearer {edge_token.get_secret_value()}")}
+        )
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, connect=connect_s)
+        self._per_provider = per_provider
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+        self._targets: dict[tuple[str, str], tuple[URL, dict[str, str]]] = {}
+
+    async def post(
+        self, deployment: Deployment, endpoint: str, body: bytes, headers: Mapping[str, SecretStr], attempt_id: str
+    ) -> aiohttp.ClientResponse:
+        """Send a request; the answer's head has come when this returns, its body not yet.
+
+        Raises aiohttp's errors, and :class:`AddressNotAllowed`.
+        """
+        secrets = self._edge_headers if deployment.kind == "edge" else headers
+        sent = {name: value.get_secret_value() for name, value in secrets.items()}
+        sent["Content-Type"] = "application/json"
+        sent["X-Client-Request-Id"] = attempt_id
+        return await self._session(deployment).post(
+            self._url(deployment, endpoint), data=body, headers=sent, allow_redirects=False
+        )
+
+    async def close(self) -> None:
+        """Close all pools."""
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()
+
+    def _session(self, deployment: Deployment) -> aiohttp.ClientSession:
+        name = deployment.provider if deployment.kind == "cloud" else f"edge:{deployment.provider}"
+        session = self._sessions.get(name)
+        if session is None:
+            guarded = _GuardedResolver(self._edge_networks) if deployment.kind == "edge" else None
+            connector = aiohttp.TCPConnector(
+                limit=self._per_provider, limit_per_host=0, keepalive_timeout=30, ttl_dns_cache=60, resolver=guarded
+            )
+            session = self._sessions[name] = aiohttp.ClientSession(
+                connector=connector,
+                timeout=self._timeout,
+                headers={"User-Agent": "shipjury-gateway"},
+                trust_env=False,
+                auto_decompress=True,
+                skip_auto_headers=("Accept",),
+            )
+        return session
+
+    def _url(self, deployment: Deployment, endpoint: str) -> URL:
+        url = URL(deployment.base_url + _PATHS[endpoint])
+        if deployment.kind == "edge":
+            if url.scheme not in ("http", "https") or url.host is None:
+                raise AddressNotAllowed(f"{deployment.base_url} is no address of a node")
+            # The resolver is not asked about what is an address already.
+            if _is_address(url.host) and not inside(url.host, self._edge_networks):
+                raise AddressNotAllowed(f"{url.host} is outside of the networks that edge nodes may have")
+        return url
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,123 @@
+"""Composition: settings become engines, pools and loops here, and nowhere else."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from uuid_utils import uuid7
+
+from shipjury_delivery import Api, Worker
+
+from . import ledger_worker
+from .api.dispatch import Dispatch
+from .api.public import public_api
+from .api.requests import Requests
+from .api.settling import Settling
+from .api.upstream import Upstreams
+from .on_edge_node import SUBSCRIPTION
+from .operator_api import operator_api
+from .settings import Settings
+from .store import accounts, edge, manifests
+from .store.admission import Admission, Reaper, RedisAway, Streams
+from .store.resp import RedisPipe
+from .store.snapshot import Snapshots
+
+SERVICE = "gateway"
+
+
+@asynccontextmanager
+async def api(settings: Settings) -> AsyncIterator[Api]:
+    """The API: ready once keys, providers and nodes are read, and the instance has shown that it lives."""
+    engine = _engine(settings)
+    pipe = RedisPipe(settings.redis_url.get_secret_value(), deadline_s=settings.admission_seconds)
+    admission = Admission(pipe, str(uuid7()))
+    settling = Settling(admission)
+    upstreams = Upstreams(
+        edge_networks=settings.edge_networks, edge_token=settings.edge_token, connect_s=settings.connect_seconds
+    )
+    snapshots = Snapshots(
+        engine,
+        manifests.load(provider_folders(settings), os.environ),
+        edge.edge_price(settings.edge_input_price, settings.edge_output_price),
+    )
+    try:
+        await _bootstrap(engine, settings)
+        await snapshots.refresh()
+        requests = Requests(settings, snapshots, admission, settling, upstreams)
+        rest = public_api(engine, snapshots, requests.authenticate, requests.health)
+        yield Api(
+            public=Dispatch(requests, rest),
+            operator=operator_api(engine, snapshots),
+            background=(
+                snapshots.keep_fresh,
+                partial(_beat, admission, settings.heartbeat_seconds),
+                settling.keep_trying,
+                partial(ledger_worker.keep_open, pipe, engine),
+            ),
+        )
+        await settling.flush()
+    finally:
+        await upstreams.close()
+        await pipe.close()
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def worker(settings: Settings) -> AsyncIterator[Worker]:
+    """The worker: the ledger, dead instances, edge nodes, and the relay of `inference.usage.v1`."""
+    engine = _engine(settings)
+    pipe = RedisPipe(settings.redis_url.get_secret_value(), deadline_s=10.0)
+    try:
+        yield Worker(
+            service=SERVICE,
+            engine=engine,
+            settings=settings,
+            subscriptions=(SUBSCRIPTION,),
+            background=(
+                partial(ledger_worker.keep_ledger, Streams(pipe), engine),
+                partial(
+                    ledger_worker.keep_reaping,
+                    Reaper(pipe, settings.instance_dead_seconds),
+                    settings.instance_dead_seconds / 3,
+                ),
+            ),
+        )
+    finally:
+        await pipe.close()
+        await engine.dispose()
+
+
+async def _beat(admission: Admission, every_s: float, stop: asyncio.Event) -> None:
+    async def once() -> float:
+        await admission.beat()
+        return every_s
+
+    await ledger_worker.repeat(once, stop)
+    try:
+        await admission.leave()
+    except RedisAway:
+        pass  # Its open attempts, if there are any, become uncertain; there is nothing else to do.
+
+
+async def _bootstrap(engine: AsyncEngine, settings: Settings) -> None:
+    """Make sure that the first project and key exist; doing it again changes nothing."""
+    async with engine.begin() as connection:
+        await accounts.make_project(connection, settings.bootstrap_project)
+        if settings.bootstrap_key is not None:
+            await accounts.make_key(
+                connection, settings.bootstrap_project, "bootstrap", key=settings.bootstrap_key.get_secret_value()
+            )
+
+
+def provider_folders(settings: Settings) -> list[Path]:
+    """Where provider files lie: those that the gateway ships, then the operator's own."""
+    folders = [manifests.shipped()] if settings.shipped_providers else []
+    return folders + ([settings.providers_dir] if settings.providers_dir else [])
+
+
+def _engine(settings: Settings) -> AsyncEngine:
+    return create_async_engine(settings.database_url.get_secret_value(), pool_pre_ping=True, pool_size=5)

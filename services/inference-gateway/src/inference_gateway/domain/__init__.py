@@ -1,0 +1,1 @@
+"""What the gateway decides: routes, plans, prices, bounds, budgets, health. Pure functions, standard library only."""

@@ -1,0 +1,251 @@
+"""Which deployments may serve a request, in which order, and why the others may not. Pure, over a snapshot.
+
+Filters first: what can't serve the request losslessly, or is not allowed to, is ruled out by a named rule. Then the
+order. The result explains itself (`GET /v1/requests/{id}`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from .bounds import Size, expected
+from .catalogue import Deployment
+from .errors import GatewayError
+from .health import Health
+from .money import Price, price_on
+from .routing import Route
+
+_IDLE = Health()
+_PARAMETER, _POLICY, _ROUTE, _AVAILABILITY = "parameter", "policy", "route", "availability"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a request needs of a deployment. ``parameters`` are the names in its body; ``logprobs`` the number of
+    log-probabilities a token that it asks for."""
+
+    endpoint: str
+    parameters: frozenset[str]
+    features: frozenset[str]
+    logprobs: int
+    size: Size
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What key and project allow. An empty set of models or providers allows all."""
+
+    models: frozenset[str] = frozenset()
+    providers: frozenset[str] = frozenset()
+    allow_unpriced: bool = False
+    private: bool = False
+    preferred: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A deployment that may serve the request, with the price that holds today (``None``: unpriced)."""
+
+    deployment: Deployment
+    price: Price | None
+
+
+@dataclass(frozen=True, slots=True)
+class RuledOut:
+    """A deployment that may not, and the rule; ``param`` is the parameter that it cannot honour, if that is why."""
+
+    deployment: Deployment
+    group: str
+    rule: str
+    param: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Candidates in the order in which they are tried, and who was ruled out."""
+
+    candidates: tuple[Candidate, ...]
+    ruled_out: tuple[RuledOut, ...]
+    sort: str
+
+    def explain(self) -> dict[str, Any]:
+        """As stored and shown to the client."""
+        return {
+            "sort": self.sort,
+            "candidates": [f"{c.deployment.provider}/{c.deployment.model}" for c in self.candidates],
+            "ruled_out": [
+                {"provider": r.deployment.provider, "model": r.deployment.model, "rule": r.rule} for r in self.ruled_out
+            ],
+        }
+
+
+def plan(
+    deployments: Iterable[Deployment],
+    need: Need,
+    route: Route,
+    policy: Policy,
+    health: Mapping[tuple[str, str], Health],
+    *,
+    now: float,
+    unix_time: float,
+    today: date,
+) -> Plan:
+    """Plan a request. ``now`` is monotonic, ``unix_time`` wall clock, both in seconds."""
+    candidates: list[Candidate] = []
+    ruled_out: list[RuledOut] = []
+    for deployment in deployments:
+        price = price_on(deployment.prices, today)
+        objection = (
+            _by_route(deployment, route, price)
+            or _by_policy(deployment, policy, price)
+            or _by_parameters(deployment, need)
+            or _by_availability(deployment, health.get(deployment.id, _IDLE), now, unix_time)
+        )
+        if objection is None:
+            candidates.append(Candidate(deployment, price))
+        else:
+            group, rule, param = objection
+            ruled_out.append(RuledOut(deployment, group, rule, param))
+    if len(candidates) > 1:
+        candidates = order(candidates, need, route, policy, health)
+        if not route.allow_fallbacks:
+            candidates = candidates[:1]
+    return Plan(tuple(candidates), tuple(ruled_out), route.sort)
+
+
+def order(
+    candidates: Sequence[Candidate],
+    need: Need,
+    route: Route,
+    policy: Policy,
+    health: Mapping[tuple[str, str], Health],
+) -> list[Candidate]:
+    """Candidates from best to worst: named order first, then what meets the preferences, then the sort."""
+
+    def rank(candidate: Candidate) -> tuple[Any, ...]:
+        deployment = candidate.deployment
+        seen = health.get(deployment.id, _IDLE)
+        named = route.order.index(deployment.provider) if deployment.provider in route.order else len(route.order)
+        return (named, _misses(seen, route), *_sort_key(candidate, seen, need, route, policy), deployment.id)
+
+    return sorted(candidates, key=rank)
+
+
+def _sort_key(candidate: Candidate, seen: Health, need: Need, route: Route, policy: Policy) -> tuple[float, float]:
+    if route.sort == "cheapest":
+        if candidate.price is None:
+            return (1.0, 0.0)
+        return (0.0, candidate.price.cost(expected(need.size, candidate.deployment.max_output_tokens)))
+    if route.sort == "preferred":
+        listed = policy.preferred
+        provider = candidate.deployment.provider
+        return (float(listed.index(provider)) if provider in listed else float(len(listed)), 0.0)
+    if route.sort == "throughput":
+        return (0.0, -(seen.tokens_per_s or 0.0))
+    # Unmeasured ones come first, so that each is measured once. Load breaks near-ties (least busy).
+    return (0.0 if seen.ttft_s is None else 1.0, round(seen.ttft_s or 0.0, 2) + seen.in_flight * 0.001)
+
+
+def _misses(seen: Health, route: Route) -> int:
+    slow = route.preferred_max_latency is not None and (seen.ttft_s or 0.0) > route.preferred_max_latency
+    thin = (
+        route.preferred_min_throughput is not None
+        and seen.tokens_per_s is not None
+        and seen.tokens_per_s < route.preferred_min_throughput
+    )
+    return int(slow) + int(thin)
+
+
+Objection = tuple[str, str, str | None]
+
+
+def _by_route(deployment: Deployment, route: Route, price: Price | None) -> Objection | None:
+    if route.edge_only and deployment.kind != "edge":
+        return _ROUTE, "not_edge", None
+    if route.only and deployment.provider not in route.only:
+        return _ROUTE, "not_in_only", None
+    if deployment.provider in route.ignore:
+        return _ROUTE, "ignored", None
+    if route.quantizations and (deployment.quantization or "").lower() not in route.quantizations:
+        return _ROUTE, "quantization", None
+    if route.zdr and not (deployment.zdr or deployment.kind == "edge"):
+        return _ROUTE, "no_zero_data_retention", None
+    if route.deny_data_collection and deployment.kind != "edge" and deployment.trains_on_data is not False:
+        return _ROUTE, "may_collect_data", None
+    limits = ((route.max_input_price, "input"), (route.max_output_price, "output"))
+    for limit, part in limits:
+        if limit is not None and (price is None or getattr(price, part) > limit):
+            return _ROUTE, "over_max_price", None
+    return None
+
+
+def _by_policy(deployment: Deployment, policy: Policy, price: Price | None) -> Objection | None:
+    if policy.models and deployment.name not in policy.models and deployment.model not in policy.models:
+        return _POLICY, "model_not_allowed", None
+    if policy.providers and not policy.providers & {deployment.provider, deployment.kind}:
+        return _POLICY, "provider_not_allowed", None
+    if policy.private and deployment.kind != "edge":
+        return _POLICY, "data_is_private", None
+    if price is None and not policy.allow_unpriced:
+        return _POLICY, "unpriced", None
+    return None
+
+
+def _by_parameters(deployment: Deployment, need: Need) -> Objection | None:
+    if need.endpoint not in deployment.features:
+        return _PARAMETER, f"no_{need.endpoint}", need.endpoint
+    for feature in need.features:
+        if feature not in deployment.features:
+            return _PARAMETER, f"no_{feature}", _PARAMETER_OF.get(feature, feature)
+    rejected = need.parameters & deployment.rejects
+    if rejected:
+        name = min(rejected)
+        return _PARAMETER, f"rejects_{name}", name
+    if need.logprobs > deployment.max_logprobs:
+        return _PARAMETER, f"at_most_{deployment.max_logprobs}_logprobs", "logprobs"
+    return None
+
+
+_PARAMETER_OF = {"json_schema": "response_format", "images": "messages", "logprobs": "logprobs"}
+
+
+def _by_availability(deployment: Deployment, seen: Health, now: float, unix_time: float) -> Objection | None:
+    if deployment.refuse is not None:
+        return _AVAILABILITY, deployment.refuse, None
+    if deployment.beat_deadline is not None and unix_time > deployment.beat_deadline:
+        return _AVAILABILITY, "heartbeat_stale", None
+    refusal = seen.refusal(now)
+    if refusal is not None:
+        return _AVAILABILITY, refusal, None
+    if seen.in_flight >= deployment.max_concurrency:
+        return _AVAILABILITY, "busy", None
+    return None
+
+
+def refusal(model: str, made: Plan, retry_in_s: float) -> GatewayError:
+    """The error of a plan without candidates: the rule that came closest to letting it through speaks."""
+    for group, code in (
+        (_AVAILABILITY, "no_provider_available"),
+        (_PARAMETER, "parameter_unsupported"),
+        (_POLICY, "model_not_allowed"),
+        (_ROUTE, "no_provider_available"),
+    ):
+        of_group = [out for out in made.ruled_out if out.group == group]
+        if not of_group:
+            continue
+        if all(out.rule == "unpriced" for out in of_group):
+            code = "model_unpriced"
+        who = ", ".join(f"{out.deployment.provider}: {out.rule}" for out in of_group)
+        params = sorted({out.param for out in of_group if out.param})
+        named = f"`{params[0]}`: " if params and code == "parameter_unsupported" else ""
+        temporary = group == _AVAILABILITY
+        return GatewayError(
+            code,
+            f"{named}no provider can serve `{model}` ({who})",
+            param=params[0] if params else "model",
+            status=None if temporary or group != _ROUTE else 400,
+            retry_after_s=max(1.0, retry_in_s) if temporary else None,
+            extra={"ruled_out": made.explain()["ruled_out"]},
+        )
+    return GatewayError("model_not_found", f"no provider has a model `{model}`", param="model")

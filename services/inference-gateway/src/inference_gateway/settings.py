@@ -1,0 +1,57 @@
+"""The gateway's settings, from the environment with the prefix GATEWAY_."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from shipjury_delivery import ServiceSettings
+
+Network = IPv4Network | IPv6Network
+
+
+class Settings(ServiceSettings):
+    """Everything that an operator can set."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
+
+    redis_url: SecretStr = Field(description="Redis that budgets are reserved in (redis://, rediss:// or unix://).")
+    providers_dir: Path | None = Field(
+        default=None, description="Folder with provider files (*.toml) beside those that the gateway ships."
+    )
+    shipped_providers: bool = Field(default=True, description="Whether the shipped provider files are used.")
+    bootstrap_project: str = Field(default="panel", description="Project that the bootstrap key belongs to.")
+    bootstrap_key: SecretStr | None = Field(
+        default=None, description="Key that is made sure to exist at start, so that a first client can call."
+    )
+    edge_token: SecretStr | None = Field(default=None, description="Token that is sent to edge nodes.")
+    edge_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
+        default=(ip_network("127.0.0.0/8"),),
+        description="Networks (CIDR, comma-separated) that edge nodes may have; nothing else is ever called as a node.",
+    )
+    edge_input_price: str = Field(default="0", description="Price of an edge node's input, USD per million tokens.")
+    edge_output_price: str = Field(default="0", description="Price of an edge node's output, USD per million tokens.")
+    max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, description="Largest request body.")
+    max_requests: int = Field(default=1024, ge=1, description="Requests at once in one process; more get a 429.")
+    connect_seconds: float = Field(default=5.0, gt=0, description="Deadline to connect to a provider.")
+    first_token_seconds: float = Field(
+        default=60.0, gt=0, description="Deadline for the first event of a stream; after it the next provider is tried."
+    )
+    idle_seconds: float = Field(default=60.0, gt=0, description="Longest silence within a stream.")
+    request_seconds: float = Field(default=600.0, gt=0, description="Deadline of a request over all its attempts.")
+    max_attempts: int = Field(default=4, ge=1, description="Providers that are tried for one request.")
+    drain_seconds: float = Field(
+        default=60.0, gt=0, description="How long a stream is read on for its usage after its client has left."
+    )
+    admission_seconds: float = Field(default=2.0, gt=0, description="Deadline of a reservation in Redis.")
+    heartbeat_seconds: float = Field(default=2.0, gt=0, description="How often an instance shows that it lives.")
+    instance_dead_seconds: float = Field(
+        default=15.0, gt=0, description="Silence after which an instance's open reservations become uncertain."
+    )
+
+    @field_validator("edge_networks", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(ip_network(part.strip()) for part in value.split(",")) if isinstance(value, str) else value

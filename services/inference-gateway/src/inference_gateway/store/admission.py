@@ -1,0 +1,241 @@
+"""Reserve, settle, give up: budgets in Redis, each step one atomic script and one round trip.
+
+Names: every key of an organisation lies in one of :data:`SHARDS` hash slots, so that one script may touch them all.
+`sj:{N}:epoch` is `open` while budgets are whole; `sj:{N}:open:INSTANCE` holds that instance's open attempts;
+`sj:{N}:settled` is the stream that the ledger worker empties; `sj:{N}:c:BUDGET:WINDOW` counts;
+`sj:{N}:done:ATTEMPT` remembers how an attempt ended; `sj:instances` holds every instance's last heartbeat.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from zlib import crc32
+
+import orjson
+
+from ..domain.budgets import Budget, Charge, actual_amount
+from .resp import RedisAway, RedisPipe, Script
+
+SHARDS = 16
+INSTANCES = "sj:instances"
+REMEMBER_LOST_S = 7 * 86_400
+
+
+def _script(name: str) -> Script:
+    return Script(name, (files("inference_gateway.store") / "lua" / f"{name}.lua").read_text(encoding="utf-8"))
+
+
+def shard_of(organisation_id: str) -> int:
+    """The shard that an organisation's keys lie in."""
+    return crc32(organisation_id.encode()) % SHARDS
+
+
+def stream(shard: int) -> str:
+    """The stream of settled entries of a shard."""
+    return f"sj:{{{shard}}}:settled"
+
+
+def epoch(shard: int) -> str:
+    """The key that says whether a shard's budgets are whole."""
+    return f"sj:{{{shard}}}:epoch"
+
+
+def counters(shard: int) -> str:
+    """What every counter of a shard begins with."""
+    return f"sj:{{{shard}}}:c:"
+
+
+def open_attempts(shard: int, instance: str) -> str:
+    """The hash of an instance's open attempts."""
+    return f"sj:{{{shard}}}:open:{instance}"
+
+
+def instances_of(shard: int) -> str:
+    """The set of instances that may have open attempts in a shard."""
+    return f"sj:{{{shard}}}:instances"
+
+
+def done_mark(shard: int, attempt_id: str) -> str:
+    """The mark that an attempt has ended."""
+    return f"sj:{{{shard}}}:done:{attempt_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A budget that has no room: what it had counted, and what was asked of it."""
+
+    budget: Budget
+    used: int
+    asked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """An open attempt: where it is held, what it was charged, and its facts as the ledger will need them."""
+
+    attempt_id: str
+    shard: int
+    charges: tuple[Charge, ...]
+    facts: bytes
+    bound_nano_usd: int | None = None
+
+
+class AdmissionClosed(Exception):
+    """Budgets are being rebuilt; nothing that falls under one is admitted until they are whole."""
+
+
+class Admission:
+    """Budgets, as the request path uses them. One instance of it belongs to one process."""
+
+    def __init__(self, pipe: RedisPipe, instance: str) -> None:
+        self.instance = instance
+        self._pipe = pipe
+        self._reserve = _script("reserve")
+        self._settle = _script("settle")
+        self._late = _script("settle_late")
+
+    async def reserve(self, reservation: Reservation) -> Refused | None:
+        """Take the charges, all or none. Returns the budget that refuses, if one does.
+
+        Raises :class:`AdmissionClosed`, :class:`RedisAway`.
+        """
+        shard = reservation.shard
+        keys = [epoch(shard), open_attempts(shard, self.instance), instances_of(shard)]
+        arguments: list[str | bytes | int] = [reservation.attempt_id, reservation.facts, self.instance]
+        for charge in reservation.charges:
+            keys.append(charge.counter)
+            arguments += (charge.amount, charge.budget.limit, charge.keep_s)
+        answer = await self._pipe.run(self._reserve, keys, arguments)
+        if not isinstance(answer, list) or answer[0] == -1:
+            raise AdmissionClosed
+        if answer[0] == 1:
+            return None
+        charge = reservation.charges[answer[1] - 1]
+        return Refused(charge.budget, int(answer[2]), charge.amount)
+
+    async def settle(
+        self, reservation: Reservation, outcome: bytes, *, nano_usd: int | None, tokens: int | None
+    ) -> None:
+        """Replace the reservation by what it took, and hand the entry to the ledger. Raises :class:`RedisAway`."""
+        shard, attempt = reservation.shard, reservation.attempt_id
+        actual = [(charge, actual_amount(charge, nano_usd, tokens)) for charge in reservation.charges]
+        keys = [open_attempts(shard, self.instance), stream(shard), done_mark(shard, attempt)]
+        arguments: list[str | bytes | int] = [attempt, outcome]
+        for charge, amount in actual:
+            keys.append(charge.counter)
+            arguments.append(amount - charge.amount)
+        answer = await self._pipe.run(self._settle, keys, arguments)
+        if answer in (0, 1):
+            return
+        late: list[str | bytes | int] = [attempt, reservation.facts, outcome]
+        for charge, amount in actual:
+            difference = 0 if charge.budget.metric == "concurrency" else amount - charge.amount
+            late += (difference, amount, charge.keep_s)
+        await self._pipe.run(self._late, keys[1:], late)
+
+    async def beat(self) -> None:
+        """Show that this instance lives (Redis's own clock)."""
+        await self._pipe.call("ZADD", INSTANCES, await _redis_seconds(self._pipe), self.instance)
+
+    async def release(self, reservation: Reservation) -> None:
+        """Undo a reservation whose attempt never began. Raises :class:`RedisAway`."""
+        shard = reservation.shard
+        keys = [open_attempts(shard, self.instance), stream(shard), done_mark(shard, reservation.attempt_id)]
+        arguments: list[str | bytes | int] = [reservation.attempt_id, b""]
+        for charge in reservation.charges:
+            keys.append(charge.counter)
+            arguments.append(-charge.amount)
+        await self._pipe.run(self._settle, keys, arguments)
+
+    async def leave(self) -> None:
+        """Go in order: nothing is open any more."""
+        await self._pipe.call("ZREM", INSTANCES, self.instance)
+
+
+class Reaper:
+    """Takes the open attempts of instances that no longer beat for lost: *uncertain*, at their upper bound."""
+
+    def __init__(self, pipe: RedisPipe, dead_after_s: float) -> None:
+        self._pipe = pipe
+        self._dead_after_s = dead_after_s
+        self._give_up = _script("give_up")
+        self._missing_since: dict[str, int] = {}
+
+    async def reap(self) -> int:
+        """One round over all instances. Returns how many attempts were given up."""
+        now = await _redis_seconds(self._pipe)
+        beats = await self._pipe.call("ZRANGE", INSTANCES, 0, -1, "WITHSCORES")
+        pairs = beats if isinstance(beats, list) else []
+        seen = {name.decode(): int(float(beat)) for name, beat in zip(pairs[::2], pairs[1::2], strict=True)}
+        members = await asyncio.gather(*(self._pipe.call("SMEMBERS", instances_of(shard)) for shard in range(SHARDS)))
+        count = 0
+        for shard, names in enumerate(members):
+            for name in (raw.decode() for raw in (names if isinstance(names, list | set) else ())):
+                # A wiped Redis has no beats for a moment: an instance without one is given the same time.
+                beat = seen.get(name) or self._missing_since.setdefault(name, now)
+                if now - beat > self._dead_after_s:
+                    # Out of the set first: an instance that wakes up and reserves puts itself back.
+                    await self._pipe.call("SREM", instances_of(shard), name)
+                    count += await self._reap(shard, name)
+        for name, beat in seen.items():
+            self._missing_since.pop(name, None)
+            if now - beat > 10 * self._dead_after_s:
+                await self._pipe.call("ZREM", INSTANCES, name)
+        return count
+
+    async def _reap(self, shard: int, instance: str) -> int:
+        key = open_attempts(shard, instance)
+        found = await self._pipe.call("HGETALL", key)
+        pairs = found if isinstance(found, list) else []
+        count = 0
+        for attempt, facts in zip(pairs[::2], pairs[1::2], strict=True):
+            slots = [counter for counter, metric in orjson.loads(facts)["counters"] if metric == "concurrency"]
+            outcome = orjson.dumps({"outcome": "uncertain", "reason": "instance_lost"})
+            keys = [key, stream(shard), done_mark(shard, attempt.decode()), *slots]
+            given_up = await self._pipe.run(
+                self._give_up, keys, [attempt, outcome, REMEMBER_LOST_S, *[1 for _ in slots]]
+            )
+            count += int(given_up == 1)
+        return count
+
+
+class Streams:
+    """The settled entries, as the ledger worker reads and removes them."""
+
+    def __init__(self, pipe: RedisPipe) -> None:
+        self._pipe = pipe
+
+    async def read(self, count: int) -> list[tuple[int, bytes, bytes, bytes]]:
+        """The oldest entries of all shards: shard, entry id, facts, outcome. They stay until :meth:`remove`."""
+        names = {stream(shard): shard for shard in range(SHARDS)}
+        answer = await self._pipe.call("XREAD", "COUNT", count, "STREAMS", *names, *("0" for _ in names))
+        entries = []
+        for name, items in answer if isinstance(answer, list) else []:
+            for entry_id, fields in items:
+                named = dict(zip(fields[::2], fields[1::2], strict=True))
+                entries.append((names[name.decode()], entry_id, named[b"f"], named[b"o"]))
+        return entries
+
+    async def remove(self, entries: Iterable[tuple[int, bytes]]) -> None:
+        """Remove entries that the ledger has."""
+        by_shard: dict[int, list[bytes]] = {}
+        for shard, entry_id in entries:
+            by_shard.setdefault(shard, []).append(entry_id)
+        await asyncio.gather(*(self._pipe.call("XDEL", stream(shard), *ids) for shard, ids in by_shard.items()))
+
+    async def length(self) -> int:
+        """How many entries wait for the ledger."""
+        lengths = await asyncio.gather(*(self._pipe.call("XLEN", stream(shard)) for shard in range(SHARDS)))
+        return sum(length for length in lengths if isinstance(length, int))
+
+
+async def _redis_seconds(pipe: RedisPipe) -> int:
+    """Redis's clock, in whole seconds: the one that all instances share."""
+    answer = await pipe.call("TIME")
+    if not isinstance(answer, list):
+        raise RedisAway(f"TIME was answered with {answer!r}")
+    return int(answer[0])
+
+
+__all__ = ["Admission", "AdmissionClosed", "Reaper", "RedisAway", "Refused", "Reservation", "Streams"]

@@ -1,0 +1,97 @@
+"""What the request path knows: keys, budgets and deployments, held in memory and refreshed when the database says so.
+
+Nothing on the request path waits for Postgres. Replicas listen (`gateway_snapshot`), re-read, and swap the whole
+snapshot; a re-read also happens every half minute, for a notification that was lost with its connection.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import asyncpg  # type: ignore[import-untyped]
+import structlog
+from pydantic import SecretStr
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ..domain.catalogue import Catalogue, catalogue
+from ..domain.money import Price
+from . import edge
+from .accounts import Account, accounts
+from .manifests import Provider
+
+CHANNEL = "gateway_snapshot"
+_EVERY_S = 30.0
+_log = structlog.get_logger("inference_gateway.snapshot")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One consistent view. ``headers`` are what a cloud provider's calls carry (credentials)."""
+
+    accounts: Mapping[bytes, Account]
+    catalogue: Catalogue
+    headers: Mapping[str, Mapping[str, SecretStr]]
+
+
+EMPTY = Snapshot({}, catalogue([]), {})
+
+
+class Snapshots:
+    """Holds the current snapshot and keeps it fresh."""
+
+    def __init__(self, engine: AsyncEngine, providers: Mapping[str, Provider], edge_price: Price) -> None:
+        self.current = EMPTY
+        self._engine = engine
+        self._providers = providers
+        self._edge_price = edge_price
+        self._changed = asyncio.Event()
+
+    async def refresh(self) -> None:
+        """Read everything and swap."""
+        async with self._engine.connect() as connection:
+            nodes = await edge.deployments(connection, self._edge_price)
+            known = await accounts(connection)
+        cloud = [deployment for provider in self._providers.values() for deployment in provider.deployments]
+        self.current = Snapshot(
+            accounts=known,
+            catalogue=catalogue(cloud + nodes),
+            headers={provider.id: provider.headers for provider in self._providers.values()},
+        )
+
+    async def keep_fresh(self, stop: asyncio.Event) -> None:
+        """Listen and refresh until ``stop``. A database that is away leaves the last snapshot in force."""
+        while not stop.is_set():
+            try:
+                await self._listen(stop)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                _log.warning("snapshot is not refreshed", error=repr(error))
+                await _pause(stop, 1.0)
+
+    async def _listen(self, stop: asyncio.Event) -> None:
+        url = make_url(self._engine.url).set(drivername="postgresql")
+        connection = await asyncpg.connect(url.render_as_string(hide_password=False), timeout=10)
+        try:
+            await connection.add_listener(CHANNEL, lambda *_: self._changed.set())
+            connection.add_termination_listener(lambda _: self._changed.set())
+            while not stop.is_set() and not connection.is_closed():
+                self._changed.clear()
+                await self.refresh()
+                await _first(stop, self._changed, _EVERY_S)
+        finally:
+            await connection.close(timeout=2)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        pass
+
+
+async def _first(stop: asyncio.Event, changed: asyncio.Event, seconds: float) -> None:
+    waiting = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(changed.wait())]
+    await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()

@@ -1,0 +1,85 @@
+"""The tables, as queries name them. The schema itself is made by the migrations."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+metadata = sa.MetaData()
+_moment = sa.DateTime(timezone=True)
+
+
+def _texts(*names: str) -> list[sa.Column[str]]:
+    return [sa.Column(name, sa.Text) for name in names]
+
+
+organisations = sa.Table(
+    "organisations", metadata, sa.Column("id", sa.Text, primary_key=True), sa.Column("name", sa.Text)
+)
+
+projects = sa.Table(
+    "projects",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    *_texts("organisation_id", "name", "cost_centre", "blocked"),
+    sa.Column("allow_unpriced", sa.Boolean),
+    sa.Column("private", sa.Boolean),
+    sa.Column("preferred", ARRAY(sa.Text)),
+    sa.Column("ledger_version", sa.BigInteger),
+    sa.Column("created_at", _moment),
+)
+
+keys = sa.Table(
+    "keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    *_texts("project_id", "name", "hint", "cost_centre"),
+    sa.Column("sha256", sa.LargeBinary),
+    sa.Column("models", ARRAY(sa.Text)),
+    sa.Column("providers", ARRAY(sa.Text)),
+    sa.Column("expires_at", _moment),
+    sa.Column("revoked_at", _moment),
+    sa.Column("created_at", _moment),
+)
+
+budgets = sa.Table(
+    "budgets",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    *_texts("scope", "scope_id", "metric", "window"),
+    sa.Column("limit", sa.BigInteger),
+    sa.Column("created_at", _moment),
+)
+
+edge_nodes = sa.Table(
+    "edge_nodes",
+    metadata,
+    sa.Column("node_id", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger),
+    *_texts("state", "base_url", "engine"),
+    sa.Column("beat_at", _moment),
+    sa.Column("heartbeat_seconds", sa.Float),
+    sa.Column("models", JSONB),
+    sa.Column("labels", JSONB),
+)
+
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("id", sa.BigInteger, primary_key=True),
+    *_texts("entry_id", "kind", "corrects", "attempt_id", "request_id"),
+    sa.Column("first_attempt", sa.Boolean),
+    *_texts("organisation_id", "project_id", "cost_centre", "key_id", "end_user"),
+    *_texts("provider", "model", "route", "outcome", "reason"),
+    sa.Column("input_tokens", sa.BigInteger),
+    sa.Column("cached_input_tokens", sa.BigInteger),
+    sa.Column("output_tokens", sa.BigInteger),
+    sa.Column("cost_nano_usd", sa.BigInteger),
+    sa.Column("bound_nano_usd", sa.BigInteger),
+    *_texts("price_version", "upstream_request_id"),
+    sa.Column("usage", JSONB(none_as_null=True)),
+    sa.Column("explanation", JSONB(none_as_null=True)),
+    sa.Column("started_at", _moment),
+    sa.Column("duration_ms", sa.Integer),
+    sa.Column("time_to_first_token_ms", sa.Integer),
+    sa.Column("usage_day", sa.Date),
+    sa.Column("written_at", _moment),
+)

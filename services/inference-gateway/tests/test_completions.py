@@ -1,0 +1,132 @@
+"""The two completion routes, streaming and not, and what the ledger says of them."""
+
+from typing import Any
+
+import pytest
+from openai import APIError, AsyncOpenAI, AuthenticationError, BadRequestError, NotFoundError
+
+from inference_gateway.store import accounts
+
+
+async def test_a_chat_answer_comes_through_and_is_billed_as_the_provider_bills_it(gateway: Any) -> None:
+    status, answer, headers = await gateway.chat("hello there")
+    assert status == 200, answer
+    assert answer["choices"][0]["message"]["content"].startswith("the jury")
+    [row] = await gateway.ledger()
+    [line] = await gateway.account()
+    assert (row["cost_nano_usd"], row["outcome"]) == (line["nano_usd"], "ok")
+    assert row["attempt_id"] == line["attempt_id"]
+    assert headers["x-shipjury-provider"] == "alpha"
+    assert int(headers["x-shipjury-cost-nano-usd"]) == line["nano_usd"]
+    assert headers["x-shipjury-request-id"] == row["request_id"]
+
+
+async def test_a_stream_comes_through_in_order_ends_with_done_and_is_billed(gateway: Any) -> None:
+    status, text, _ = await gateway.chat("words=5", stream=True)
+    assert status == 200
+    assert text.count("data: ") == 7  # five words, the finish, [DONE]; the gateway's own usage event is taken out
+    assert text.endswith("data: [DONE]\n\n")
+    [row] = await gateway.ledger()
+    [line] = await gateway.account()
+    assert row["cost_nano_usd"] == line["nano_usd"] > 0
+    assert row["output_tokens"] == 5
+
+
+async def test_the_openai_client_chats_streams_lists_and_reads_errors(gateway: Any) -> None:
+    client = AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key, max_retries=0)
+    answer = await client.chat.completions.create(model="sim-chat", messages=[{"role": "user", "content": "hi"}])
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 16
+    stream = await client.chat.completions.create(
+        model="sim-chat",
+        messages=[{"role": "user", "content": "words=4"}],
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    chunks = [chunk async for chunk in stream]
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "the jury has read "
+    assert chunks[-1].usage is not None
+    plain = await client.completions.create(model="sim-chat", prompt="This is a big", max_tokens=1, logprobs=1000)
+    assert plain.choices[0].logprobs is not None
+    tops = plain.choices[0].logprobs.top_logprobs
+    assert tops is not None
+    assert len(tops[0]) == 1000
+    models = [model.id async for model in client.models.list()]
+    assert models == ["sim-chat"]
+    assert (await client.models.retrieve("sim-chat")).id == "sim-chat"
+    with pytest.raises(NotFoundError, match="no provider has a model `gpt-9`") as unknown:
+        await client.chat.completions.create(model="gpt-9", messages=[{"role": "user", "content": "hi"}])
+    assert unknown.value.code == "model_not_found"
+    with pytest.raises(BadRequestError) as rejected:
+        await client.chat.completions.create(model="sim-chat:beta", messages=[{"role": "user", "content": "hi"}], n=2)
+    assert (rejected.value.code, rejected.value.param) == ("parameter_unsupported", "n")
+    with pytest.raises(APIError, match="fell over"):
+        async for _ in await client.chat.completions.create(
+            model="sim-chat:alpha", messages=[{"role": "user", "content": "fault=error-event"}], stream=True
+        ):
+            pass
+    with pytest.raises(AuthenticationError):
+        await client.with_options(api_key="sk-sj-wrong").models.list()
+
+
+async def test_a_key_works_until_it_is_revoked(gateway: Any) -> None:
+    key_id, key = await gateway.change(accounts.make_key, "panel", "second")
+    assert (await gateway.chat(key=key))[0] == 200
+    from datetime import UTC, datetime
+
+    await gateway.change(accounts.revoke_key, key_id, at=datetime.now(UTC))
+    status, answer, _ = await gateway.chat(key=key)
+    assert (status, answer["error"]["code"]) == (401, "invalid_api_key")
+
+
+async def test_a_key_may_be_held_to_models_and_providers(gateway: Any) -> None:
+    _, key = await gateway.change(accounts.make_key, "panel", "narrow", providers=("beta",))
+    assert (await gateway.chat(model="sim-chat", key=key))[2]["x-shipjury-provider"] == "beta"
+    status, answer, _ = await gateway.chat(model="sim-chat:alpha", key=key)
+    assert (status, answer["error"]["code"]) == (403, "model_not_allowed")
+
+
+async def test_the_way_of_a_request_is_explained(gateway: Any) -> None:
+    _, _, headers = await gateway.chat("hello", model="sim-chat", logprobs=True, top_logprobs=5)
+    await gateway.ledger()
+    status, told = await gateway.get(f"/v1/requests/{headers['x-shipjury-request-id']}")
+    assert status == 200
+    assert {"provider": "beta", "model": "beta/sim-chat", "rule": "no_logprobs"} in told["plan"]["ruled_out"]
+    assert told["attempts"][0]["outcome"] == "ok"
+    assert told["cost_nano_usd"] == told["attempts"][0]["cost_nano_usd"]
+
+
+async def test_usage_sums_the_ledger(gateway: Any) -> None:
+    for _ in range(3):
+        await gateway.chat("hello")
+    await gateway.ledger()
+    status, told = await gateway.get("/v1/usage?group_by=provider,model")
+    lines = await gateway.account()
+    assert status == 200
+    [row] = told["data"]
+    assert row["requests"] == 3
+    assert row["cost_nano_usd"] == sum(line["nano_usd"] for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "param"),
+    [
+        ({"messages": "x"}, 400, "missing_parameter", "model"),
+        ({"model": "sim-chat"}, 400, "missing_parameter", "messages"),
+        ({"model": "sim-chat", "messages": [], "max_tokens": -1}, 400, "invalid_parameter", "max_tokens"),
+        ({"model": "sim-chat", "messages": [], "stream": "yes"}, 400, "invalid_parameter", "stream"),
+        ({"model": "sim-chat:nobody", "messages": []}, 400, "provider_not_found", "model"),
+        ({"model": "sim-chat", "messages": [], "provider": {"fast": 1}}, 400, "unknown_routing_field", "provider.fast"),
+    ],
+)
+async def test_a_bad_request_is_told_what_is_wrong(
+    gateway: Any, body: dict[str, Any], status: int, code: str, param: str
+) -> None:
+    got, answer, _ = await gateway.post(**body)
+    assert (got, answer["error"]["code"], answer["error"]["param"]) == (status, code, param)
+
+
+async def test_a_body_over_the_limit_is_refused_before_it_is_read(start: Any) -> None:
+    gateway = await start(max_body_bytes=2048)
+    status, answer, _ = await gateway.chat("x" * 4096)
+    assert (status, answer["error"]["code"]) == (413, "body_too_large")

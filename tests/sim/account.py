@@ -1,0 +1,58 @@
+"""What the simulated providers would bill: their own arithmetic, in decimals, rounded once to nano-USD (half even)."""
+
+from dataclasses import asdict, dataclass, field
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+NANO = Decimal(1_000_000_000)
+MILLION = Decimal(1_000_000)
+
+
+@dataclass
+class Line:
+    """One attempt. ``end`` says how it ended as the provider saw it."""
+
+    provider: str
+    attempt_id: str
+    model: str
+    input: int
+    output: int
+    cached: int
+    nano_usd: int
+    end: str
+
+
+@dataclass
+class Account:
+    """All lines, oldest first."""
+
+    lines: list[Line] = field(default_factory=list)
+
+    def bill(
+        self,
+        provider: str,
+        tariff: dict[str, Any],
+        attempt_id: str,
+        model: str,
+        *,
+        end: str,
+        tokens: tuple[int, int, int],
+    ) -> None:
+        """Add an attempt with its tokens (input, of these cached, output)."""
+        given, cached, made = tokens
+        usd = (
+            Decimal(given - cached) * Decimal(tariff["input"])
+            + Decimal(cached) * Decimal(tariff["cached_input"])
+            + Decimal(made) * Decimal(tariff["output"])
+        ) / MILLION
+        nano = int((usd * NANO).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+        self.lines.append(Line(provider, attempt_id, model, given, made, cached, nano, end))
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """All lines, for tests that ask over HTTP."""
+        return [asdict(line) for line in self.lines]
+
+    @property
+    def total(self) -> int:
+        """Everything that would be billed, in nano-USD."""
+        return sum(line.nano_usd for line in self.lines)
