@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from .settings import ServiceSettings
+from .tasks import within
 
 MAX_REQUEST_BYTES = 1_048_576  # Kafka's own default for a batch
 STOP_SECONDS = 3.0
@@ -74,12 +74,13 @@ async def producing(settings: ServiceSettings, **options: Any) -> AsyncIterator[
 
 async def _stop(producer: AIOKafkaProducer) -> None:
     """Stop a producer. aiokafka's own stop waits for what cannot be sent as long as the broker is away."""
-    with contextlib.suppress(TimeoutError, KafkaError):
-        async with asyncio.timeout(STOP_SECONDS):
-            await producer.stop()
-            return
-    with contextlib.suppress(TimeoutError, KafkaError):
-        async with asyncio.timeout(STOP_SECONDS):
-            await producer._sender.close()
-    with contextlib.suppress(KafkaError):
-        await producer.client.close()
+    if await within(STOP_SECONDS, producer.stop()):
+        return
+    await within(STOP_SECONDS, producer._sender.close())  # there is no public way to give up
+    await within(STOP_SECONDS, producer.client.close())
+
+
+async def stop_consumer(stopping: Coroutine[Any, Any, None], consumer: AIOKafkaConsumer | None, seconds: float) -> None:
+    """Stop a consumer in order, as ``stopping`` does it; where that fails, at least close its connections."""
+    if not await within(seconds, stopping) and consumer is not None:
+        await within(STOP_SECONDS, consumer._client.close())

@@ -22,6 +22,7 @@ from .consume import D, Subscription
 from .database import answers
 from .dead_letters import Origin, Why
 from .health import NotReady
+from .kafka import stop_consumer
 from .metrics import AGE, DEAD, LAG
 from .producers import SharedProducer
 from .settings import ServiceSettings
@@ -32,6 +33,7 @@ _log = structlog.get_logger("shipjury.consume")
 # is for, a handler that hangs, is cut off by delivery's own timeout.
 _POLL_INTERVAL_MS = 2**31 - 1
 _REVOKE_SECONDS = 5.0
+_LEAVE_SECONDS = 15.0
 
 
 class Subscriber(ConsumerRebalanceListener, Generic[D]):  # type: ignore[misc]
@@ -200,11 +202,8 @@ class Subscriber(ConsumerRebalanceListener, Generic[D]):  # type: ignore[misc]
         DEAD.labels(self.group, self._topic.name, why).inc()
 
     async def _leave(self) -> None:
-        try:
-            async with asyncio.timeout(15):
-                await self._subscriber.stop()
-        except (KafkaError, OSError, TimeoutError) as error:
-            _log.warning("subscriber left without goodbye", group=self.group, error=type(error).__name__)
+        await stop_consumer(self._subscriber.stop(), self._subscriber.consumer, _LEAVE_SECONDS)
+        self._subscriber.consumer = None
 
 
 async def _raw(records: Any) -> KafkaMessage:

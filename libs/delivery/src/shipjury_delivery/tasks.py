@@ -30,6 +30,22 @@ async def together(stop: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> No
         raise
 
 
+async def within(seconds: float, part: Coroutine[Any, Any, None]) -> bool:
+    """Let something end by itself, within that time; then cancel it. Returns whether it ended well.
+
+    It runs as a task of its own: aiokafka's clients, when stopped, may let a cancellation of their own tasks out,
+    which must not look like one of ours.
+    """
+    task = asyncio.create_task(part)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=1)
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
 async def run_background(service: str, loops: Sequence[Background], stop: asyncio.Event) -> None:
     """Run loops until ``stop``; one that fails runs again, after a while."""
     await asyncio.gather(*(_supervised(service, loop, stop) for loop in loops))
