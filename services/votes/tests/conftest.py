@@ -1,5 +1,6 @@
 """A votes service on real parts: replicas of its API, and the folding that its worker does, driven by hand."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from shipjury_delivery import Api
+from shipjury_delivery.process import public_app, run_background, together
+from shipjury_delivery.serving import bind, serve
 from shipjury_schemas import VoteCast, decode
 from votes.app import api
 from votes.on_vote_cast import on_vote_cast
@@ -107,3 +110,39 @@ async def fold_outbox(engine: AsyncEngine) -> None:
 @pytest.fixture
 def fold(engine: AsyncEngine) -> Callable[[], Awaitable[None]]:
     return lambda: fold_outbox(engine)
+
+
+@pytest_asyncio.fixture
+async def serving() -> AsyncIterator[Callable[[Service], Awaitable["Served"]]]:
+    """``await serving(service)``: the replica on a port of its own, with its loops, until the test ends."""
+    async with AsyncExitStack() as stack:
+
+        async def start(service: Service) -> Served:
+            stop, listening = asyncio.Event(), bind("127.0.0.1", 0)
+            address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            running = asyncio.create_task(
+                together(
+                    stop,
+                    serve(public_app(service.api, service.settings), listening, stop),
+                    run_background("votes", service.api.background, stop),
+                )
+            )
+            served = Served(address, stop, running)
+            stack.push_async_callback(served.end)
+            return served
+
+        yield start
+
+
+@dataclass(frozen=True)
+class Served:
+    """A replica that listens."""
+
+    address: str
+    stop: asyncio.Event
+    running: asyncio.Task[None]
+
+    async def end(self) -> None:
+        """Stop it as SIGTERM does."""
+        self.stop.set()
+        await self.running

@@ -125,16 +125,22 @@ class Writer:
                 _log.exception("a vote could not be written")
                 _answer(batch[0], error)
         else:
-            for waiting, answer in zip(batch, answers, strict=True):
-                self._settle(waiting, answer)
+            self._settle(batch, answers)
 
-    def _settle(self, waiting: _Waiting, answer: Standing | Exception) -> None:
-        if isinstance(answer, Raced) and waiting.races < _RACES:
-            waiting.races += 1
-            self._waiting.appendleft(waiting)
+    def _settle(self, batch: Sequence[_Waiting], answers: Sequence[Standing | Exception]) -> None:
+        """Answer a batch; those that raced with somebody come first in the next one, in their order."""
+        again: list[_Waiting] = []
+        for waiting, answer in zip(batch, answers, strict=True):
+            if not isinstance(answer, Raced):
+                _answer(waiting, answer)
+            elif waiting.races < _RACES:
+                waiting.races += 1
+                again.append(waiting)
+            else:
+                _answer(waiting, Overloaded("the vote is contended"))
+        if again:
+            self._waiting.extendleft(reversed(again))
             self._arrived.set()
-        else:
-            _answer(waiting, Overloaded("the vote is contended") if isinstance(answer, Raced) else answer)
 
     async def _patiently(self, writes: Sequence[Write]) -> list[Standing | Exception]:
         """Commit, again where the database was away for a moment. Raises :class:`Unavailable` when it stays away."""
