@@ -36,6 +36,8 @@ class Child:
     pid_file: Path | None
     stop_signal: signal.Signals = signal.SIGTERM
     grace: float = 5.0
+    asked: float | None = None
+    """When it was asked to end (monotonic seconds)."""
 
     @property
     def running(self) -> bool:
@@ -49,14 +51,16 @@ class Child:
 
     def signal_stop(self) -> None:
         """Ask it to end; :meth:`stop` waits for that."""
-        if self.running:
+        if self.running and self.asked is None:
+            self.asked = time.monotonic()
             self.process.send_signal(self.stop_signal)
 
     def stop(self) -> None:
-        """End it in order, or by force after ``grace`` seconds, its whole process group included."""
+        """End it in order, or by force ``grace`` seconds after it was asked, its whole process group included."""
         self.signal_stop()
+        waited = time.monotonic() - self.asked if self.asked is not None else 0
         try:
-            self.process.wait(self.grace)
+            self.process.wait(max(0, self.grace - waited))
         except subprocess.TimeoutExpired:
             kill_group(self.process.pid)
             self.process.wait()

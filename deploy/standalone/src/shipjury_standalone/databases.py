@@ -1,7 +1,5 @@
 """A database and a role for each service, migrated; what stands already is left alone."""
 
-import asyncio
-
 import asyncpg
 
 from .embedded.postgres import Postgres
@@ -31,7 +29,5 @@ async def migrate(postgres: Postgres, folder: DataFolder, packages: list[str]) -
     """Bring each service's database to its newest revision, as its own role."""
     from shipjury_delivery.migrations import upgrade
 
-    async def one(package: str) -> None:
+    for package in packages:  # one after another: Alembic keeps its context in globals
         await upgrade(package, postgres.url(package, package, database_password(folder, package)))
-
-    await asyncio.gather(*(one(package) for package in packages))

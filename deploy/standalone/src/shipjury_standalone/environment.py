@@ -57,12 +57,9 @@ def services_environment(folder: DataFolder, where: Addresses, model: str) -> di
         "PANEL_GATEWAY_URL": f"{where.readers}/{GATEWAY.prefixes[0]}",
         "PANEL_GATEWAY_KEY": gateway_key,
         "PANEL_MODEL": model,
-        "VOTES_COOKIE_KEY": folder.secret("voters' cookies"),
         "NOTIFIER_PUBLIC_BASE_URL": where.readers,
         "NOTIFIER_TOKEN_KEY": folder.secret("links in mails"),
         "NOTIFIER_MAIL_FOLDER": str(folder.mail),
-        "CATALOG_PUBLIC_BASE_URL": where.readers,
-        "CATALOG_COOKIE_KEY": folder.secret("readers' bookmarks"),
     }
 
 

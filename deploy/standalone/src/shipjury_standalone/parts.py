@@ -28,6 +28,7 @@ class Program:
     log_name: str
     environment: dict[str, str] = field(repr=False)
     must_answer: bool = True
+    grace: float = 4.0
     child: children.Child | None = None
 
     def spawn(self) -> None:
@@ -38,7 +39,7 @@ class Program:
             log=ChildLog(self.folder.logs / f"{self.log_name}.jsonl", self.log_name),
             pid_file=self.folder.path / f"{self.log_name}.pid",
             environment=self.environment,
-            grace=4,
+            grace=self.grace,
         )
 
     def wait(self) -> None:
@@ -68,7 +69,14 @@ class Parts:
         """Put an edge runner beside the others; it loads its model while everything else starts."""
         port = int(environment["EDGE_PUBLIC_PORT"])
         self.edge = Program(
-            "The edge runner", ["edge_runner", "serve"], port, self._folder, "edge", environment, must_answer=False
+            "The edge runner",
+            ["edge_runner", "serve"],
+            port,
+            self._folder,
+            "edge",
+            environment,
+            must_answer=False,
+            grace=1.5,
         )
 
     @property
@@ -80,10 +88,15 @@ class Parts:
         """Each running child's process id, by name."""
         return {part.child.name: part.child.process.pid for part in self.all if part.child and part.child.running}
 
+    def stop_edge(self) -> None:
+        """Ask the edge runner to end; it keeps nothing, and what it was asked is asked again after a start."""
+        if self.edge and self.edge.child:
+            self.edge.child.signal_stop()
+
     def stop(self) -> None:
-        """Stop all: first those that others do not need, at the same time where the order does not matter."""
+        """Stop all at the same time: nobody uses them any more."""
         leaving = [part.child for part in reversed(self.all) if part.child is not None]
-        for child in leaving[:-1]:
+        for child in leaving:
             child.signal_stop()
         for child in leaving:
             child.stop()

@@ -25,7 +25,12 @@ async def load_starter_catalog(folder: DataFolder) -> int:
             stderr=asyncio.subprocess.STDOUT,
             env=dict(os.environ),
         )
-        said, _ = await importing.communicate()
+        try:
+            said, _ = await importing.communicate()
+        except asyncio.CancelledError:  # it is idempotent: the next start does the rest
+            importing.kill()
+            await importing.wait()
+            raise
         if importing.returncode != 0:
             raise StarterCatalogFailed(said.decode(errors="replace").strip())
         folder.remember("starter catalog", now)

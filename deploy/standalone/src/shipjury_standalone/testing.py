@@ -17,6 +17,7 @@ import pytest_asyncio
 import redis as redis_client
 
 from . import children
+from .driven import Driven
 from .embedded.postgres import Postgres
 from .embedded.redis import Redis
 from .ports import answers, free_port
@@ -115,6 +116,20 @@ def kafka(tmp_path: Path) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         broker.stop()
+
+
+@pytest.fixture
+def standalone(tmp_path: Path) -> Iterator[Callable[..., Driven]]:
+    """``standalone(data, "--no-edge")``: a whole Shipjury in a process of its own, not started yet."""
+    driven: list[Driven] = []
+
+    def make(data: Path = tmp_path / "data", *options: str, **environment: str) -> Driven:
+        driven.append(Driven(data, *options, environment=environment))
+        return driven[-1]
+
+    yield make
+    for one in driven:
+        one.abandon()
 
 
 @pytest.fixture

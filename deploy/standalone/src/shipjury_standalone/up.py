@@ -22,6 +22,8 @@ from .parts import Parts
 from .ports import free_port, listen
 from .services import CATALOG, SERVICES, Service
 
+STOP_SECONDS = 1.5
+
 
 @dataclass(frozen=True)
 class Options:
@@ -91,6 +93,7 @@ class _Run:
             self.display.close()
             self.display.say("Stopping.")
             self.stop.set()
+            self.parts.stop_edge()
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, asked)
@@ -139,7 +142,7 @@ class _Run:
             self._tell_where(addresses)
             after = asyncio.create_task(self._after_start(addresses))
             try:
-                await process.together(self.stop, *loops)
+                await _within(STOP_SECONDS, process.together(self.stop, *loops), self.stop)
             finally:
                 after.cancel()
                 await asyncio.gather(after, return_exceptions=True)
@@ -197,6 +200,19 @@ class _Run:
         except Exception as problem:
             logging.getLogger("shipjury.standalone").exception("the starter catalog or its progress")
             self.display.warn(f"The starter catalog is not complete: {problem}. ./shipjury logs says more.")
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
+    """Run ``work``; once ``stop`` is set it has so many seconds to end. What is cut off is done again after a start."""
+    working = asyncio.create_task(work)
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    done, _ = await asyncio.wait({working}, timeout=seconds)
+    if not done:
+        logging.getLogger("shipjury.standalone").info("cut off what did not end in time")
+        working.cancel()
+    await asyncio.gather(working, return_exceptions=not done)
 
 
 @dataclass(frozen=True)
