@@ -82,6 +82,7 @@ class RawClient:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
         self._sent = 0
+        self.sent = asyncio.Event()
 
     async def ask(self, api_key: int, version: int, **fields: Any) -> Any:
         await self.send(api_key, version, **fields)
@@ -101,6 +102,7 @@ class RawClient:
             entity_writer(schema)(frame, build(schema, fields))
             self.writer.write(frame.framed())
         await self.writer.drain()
+        self.sent.set()
 
     async def receive(self, api_key: int, version: int) -> Any:
         schema: Any = load_response_schema(api_key, version)

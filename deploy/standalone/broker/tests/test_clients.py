@@ -17,6 +17,7 @@ from confluent_kafka.admin import NewTopic as LibrdTopic
 from faststream.kafka import KafkaBroker, KafkaMessage
 
 from shipjury_broker import Broker
+from shipjury_broker.batches import read_header
 
 CreateTopic = Callable[..., Awaitable[str]]
 CODECS = [None, "gzip", "snappy", "lz4", "zstd"]
@@ -45,11 +46,14 @@ async def produce(address: str, topic: str, values: list[bytes], **options: Any)
 
 @pytest.mark.parametrize("codec", CODECS)
 async def test_aiokafka_reads_what_aiokafka_wrote_in_any_compression(
-    broker: Broker, create_topic: CreateTopic, codec: str | None
+    broker: Broker, create_topic: CreateTopic, connect: Callable[[str], Any], codec: str | None
 ) -> None:
     topic = await create_topic(broker.address)
     values = [b"%d " % number * 20 for number in range(200)]
     await produce(broker.address, topic, values, compression_type=codec, enable_idempotence=True)
+    async with connect(broker.address) as client:
+        stored = read_header((await client.fetch(topic, 0)).records)
+    assert stored.attributes & 7 == CODECS.index(codec), "the batch is kept as it was sent"
     assert await consume(broker.address, topic, 200) == values
 
 

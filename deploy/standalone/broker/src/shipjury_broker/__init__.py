@@ -11,6 +11,18 @@ group membership, no authentication; it binds to loopback only. Past one machine
     await broker.stop()
 """
 
-from shipjury_broker.server import Broker
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shipjury_broker.server import Broker
 
 __all__ = ["Broker"]
+
+
+def __getattr__(name: str) -> Any:
+    """`Broker`, imported when it is asked for: `__main__` has something to do before that."""
+    if name != "Broker":
+        raise AttributeError(name)
+    from shipjury_broker.server import Broker
+
+    return Broker

@@ -7,8 +7,11 @@ import signal
 import sys
 from pathlib import Path
 
-from shipjury_broker.errors import BrokerError
-from shipjury_broker.server import Broker
+# kio imports Hypothesis wherever it is installed, which takes longer than all else that the broker does to start.
+sys.modules.setdefault("hypothesis", None)  # type: ignore[arg-type]
+
+from shipjury_broker.errors import BrokerError  # noqa: E402
+from shipjury_broker.server import Broker  # noqa: E402
 
 
 async def _run(data: Path, host: str, port: int) -> None:

@@ -77,22 +77,22 @@ def encode(request: Request, answer: Mapping[str, Any]) -> bytes:
     buffer.write(bytes(4))
     header = build(schema.__header_schema__, {"correlation_id": request.correlation_id})
     _writer(schema.__header_schema__)(buffer, header)
-    _writer(schema)(buffer, build(schema, answer))
+    _writer(schema)(buffer, build(schema, answer, strict=request.version == VERSIONS[request.api_key][2]))
     with buffer.getbuffer() as view:
         view[:4] = (len(view) - 4).to_bytes(4, "big")
     return buffer.getvalue()
 
 
-def build(schema: Any, values: Mapping[str, Any]) -> Any:
-    """An entity out of nested dicts; fields that this version does not have are left out."""
-    return schema(
-        **{
-            name: tuple(build(nested, item) for item in values[name]) if nested and values[name] is not None
-            else values[name]
-            for name, nested in _fields(schema).items()
-            if name in values
-        }
-    )  # fmt: skip
+def build(schema: Any, values: Mapping[str, Any], *, strict: bool = False) -> Any:
+    """An entity out of nested dicts; fields that this version does not have are left out, or a KeyError if strict."""
+    fields = _fields(schema)
+    if strict and (unknown := values.keys() - fields.keys()):
+        raise KeyError(f"{schema.__name__} has no {', '.join(unknown)}")
+    built = {name: value for name, value in values.items() if name in fields}
+    for name, nested in fields.items():
+        if nested and built.get(name) is not None:
+            built[name] = tuple(build(nested, item, strict=strict) for item in built[name])
+    return schema(**built)
 
 
 @cache

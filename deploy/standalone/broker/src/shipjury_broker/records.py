@@ -1,7 +1,7 @@
 """The records inside a batch, for the two who must look: compaction and offsets by time.
 
 aiokafka reads and writes them (kio's record reader does not decompress): gzip by itself, and snappy, lz4 and zstd with
-cramjam.
+cramjam. It is imported when it is needed: most starts need it not, and it takes half of their time.
 """
 
 import struct
@@ -9,10 +9,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import crc32c
-from aiokafka.record.default_records import (  # type: ignore[import-untyped]
-    DefaultRecordBatch,
-    DefaultRecordBatchBuilder,
-)
 
 from shipjury_broker.batches import CHECKED_FROM, CRC_AT, LAST_DELTA_AT, Batch
 
@@ -35,6 +31,8 @@ class Unreadable(Exception):
 
 def read_records(data: bytes | memoryview) -> list[Record]:
     """All records of one batch. Raises Unreadable."""
+    from aiokafka.record.default_records import DefaultRecordBatch
+
     try:
         return list(DefaultRecordBatch(data))
     except Exception as error:  # decompressors raise what they like
@@ -43,6 +41,8 @@ def read_records(data: bytes | memoryview) -> list[Record]:
 
 def rebuild(batch: Batch, kept: list[Record]) -> bytes:
     """The batch with fewer records: same codec, offsets, producer and sequence, as Kafka's own cleaner leaves them."""
+    from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=batch.attributes & 0x07,
