@@ -38,8 +38,8 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
 async def worker(settings: Settings) -> AsyncIterator[Worker]:
     """Folds events, composes due issues, sends mails."""
     engine = create_engine(settings)
-    wakeups = Wakeups(engine, ["deliveries"])
-    sender = Sender(engine, settings, make_mailer(settings), _now, wakeups["deliveries"])
+    wakeups = Wakeups(engine)
+    sender = Sender(engine, settings, make_mailer(settings), _now, wakeups.event("deliveries"))
     editor = Editor(engine, settings, _now)
     try:
         yield Worker(
