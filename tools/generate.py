@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the files that are made from code: JSON Schemas, golden examples, AsyncAPI. `--check` only compares.
+"""Write the files that are made from code: schemas, examples, AsyncAPI, reference pages. `--check` only compares.
 
 A contract's files lie under its minor version and stay there when the next one comes, so that the compatibility gate
 can hold every later version against them. Where the shape of a contract changed and its minor version did not, this
@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from reference import commands_page, settings_page
+
 from shipjury_schemas.compatibility import breaks
 from shipjury_schemas.documents import asyncapi, golden_example, json_schema
 from shipjury_schemas.registry import CONTRACTS
@@ -20,7 +22,7 @@ from shipjury_schemas.testing import examples
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTRACT_FILES = ROOT / "libs" / "schemas" / "contracts"
-ASYNCAPI = ROOT / "docs" / "reference" / "asyncapi.json"
+REFERENCE = ROOT / "docs" / "reference"
 
 
 def text(document: Any) -> str:
@@ -32,7 +34,9 @@ def generated() -> Iterator[tuple[Path, str]]:
         folder = CONTRACT_FILES / contract.topic.name
         yield folder / f"{contract.topic.minor}.schema.json", text(json_schema(contract))
         yield folder / f"{contract.topic.minor}.example.json", text(golden_example(example))
-    yield ASYNCAPI, text(asyncapi())
+    yield REFERENCE / "asyncapi.json", text(asyncapi())
+    yield REFERENCE / "settings.md", settings_page()
+    yield REFERENCE / "commands.md", commands_page()
 
 
 def incompatible() -> Iterator[str]:

@@ -4,6 +4,7 @@ import asyncio
 import sys
 
 from aiokafka import AIOKafkaConsumer
+
 from shipjury_schemas import VerdictIssued, decode
 
 
