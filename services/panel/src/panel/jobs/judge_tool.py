@@ -305,6 +305,8 @@ def manifest(brief: Brief, calls: Calls) -> wire.RunManifest:
             "frames": str(len(FRAMES)),
             "bootstrap_seed": str(brief.seed),
             "exam_taken_at": record.taken_at.isoformat(),
+            "skip_below": f"{record.edges.skip_below:.4g}",  # pages draw the three zones by these
+            "ship_at": f"{record.edges.ship_at:.4g}",
         },
         requests=calls.requests,
         request_ids=brief.read.request_ids[:100],
