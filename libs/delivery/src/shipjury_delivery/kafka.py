@@ -9,14 +9,14 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
-from .settings import ServiceSettings
+from .settings import KafkaSettings
 from .tasks import within
 
 MAX_REQUEST_BYTES = 1_048_576  # Kafka's own default for a batch
 STOP_SECONDS = 3.0
 
 
-def connection(settings: ServiceSettings) -> dict[str, Any]:
+def connection(settings: KafkaSettings) -> dict[str, Any]:
     """How aiokafka's clients connect, from the settings."""
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers.split(","),
@@ -32,7 +32,7 @@ def connection(settings: ServiceSettings) -> dict[str, Any]:
     return arguments
 
 
-def security(settings: ServiceSettings) -> BaseSecurity | None:
+def security(settings: KafkaSettings) -> BaseSecurity | None:
     """The same for FastStream."""
     protocol = settings.kafka_security_protocol
     if protocol == "PLAINTEXT":
@@ -49,7 +49,7 @@ def security(settings: ServiceSettings) -> BaseSecurity | None:
 
 
 @contextlib.asynccontextmanager
-async def producing(settings: ServiceSettings, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
+async def producing(settings: KafkaSettings, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
     """A started, idempotent producer: what it sends is in the log once, in order, or it says that it is not.
 
     Raises ``KafkaError`` where no broker answers. Ends within seconds even where the broker is away.

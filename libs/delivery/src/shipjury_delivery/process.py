@@ -5,14 +5,15 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from . import telemetry
+from . import parked, telemetry
 from .consume import Subscription
+from .database import create_engine
 from .health import Check, broker_check, database_check, nothing_here, with_health
 from .jobs import JobHandler
 from .migrations import upgrade
@@ -22,6 +23,20 @@ from .settings import ServiceSettings
 from .tasks import Background, run_background, together
 from .topics import ensure_topics
 from .working import Working
+
+__all__ = [
+    "Api",
+    "Background",
+    "Worker",
+    "operators_app",
+    "public_app",
+    "run_api",
+    "run_background",
+    "run_until_stopped",
+    "run_worker",
+    "service_cli",
+    "together",
+]
 
 AsgiApp = Callable[..., Any]
 
@@ -166,7 +181,35 @@ def service_cli(
 
         run_until_stopped(f"{service}-topics", main)
 
+    @cli.command("parked")
+    def show_parked(
+        release: Annotated[int | None, typer.Option(help="Try this row again.")] = None,
+        discard: Annotated[int | None, typer.Option(help="Give this row up: its event is never sent.")] = None,
+    ) -> None:
+        """List outbox rows that the broker refuses; each holds up the rows of its own key."""
+
+        async def main(_: asyncio.Event) -> None:
+            await _parked(settings(), release, discard)
+
+        run_until_stopped(f"{service}-parked", main)
+
     return cli
+
+
+async def _parked(settings: ServiceSettings, release: int | None, discard: int | None) -> None:
+    engine = create_engine(settings, size=1, overflow=0)
+    try:
+        async with engine.begin() as connection:
+            for row_id, act in ((release, parked.release), (discard, parked.discard)):
+                if row_id is not None and not await act(connection, row_id):
+                    typer.echo(f"row {row_id} is not parked", err=True)
+                    raise typer.Exit(1)
+            for row in await parked.parked(connection):
+                typer.echo(
+                    f"{row.id} {row.topic} key={row.key} {row.bytes} bytes, {row.waiting} behind it: {row.error}"
+                )
+    finally:
+        await engine.dispose()
 
 
 def run_until_stopped(name: str, main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

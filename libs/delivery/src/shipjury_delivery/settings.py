@@ -33,13 +33,30 @@ class SettingsFromFiles(BaseSettings):
         return (init_settings, env_settings, *secrets)
 
 
-class ServiceSettings(SettingsFromFiles):
+class KafkaSettings(SettingsFromFiles):
+    """How to reach the brokers. A subclass sets ``env_prefix``."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    kafka_bootstrap_servers: str = Field(description="Kafka brokers, host:port separated by commas.")
+    kafka_security_protocol: SecurityProtocol = Field(default="PLAINTEXT", description="How to talk to the brokers.")
+    kafka_sasl_mechanism: SaslMechanism = Field(default="SCRAM-SHA-512", description="SASL mechanism, where used.")
+    kafka_username: str | None = Field(default=None, description="User name at the brokers, where SASL is used.")
+    kafka_password: SecretStr | None = Field(default=None, description="Password at the brokers, where SASL is used.")
+    kafka_ca_file: str | None = Field(default=None, description="Certificates that the brokers' are checked against.")
+
+    @property
+    def service(self) -> str:
+        """The service's name in paths, metrics and logs: its prefix in lower case, ``VOTES_`` is ``votes``."""
+        return self.model_config.get("env_prefix", "").strip("_").lower() or "service"
+
+
+class ServiceSettings(KafkaSettings):
     """Base of a service's settings. A subclass sets ``env_prefix``, such as ``VOTES_``."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     database_url: SecretStr = Field(description="SQLAlchemy URL of the service's own database (postgresql+asyncpg://).")
-    kafka_bootstrap_servers: str = Field(description="Kafka brokers, host:port separated by commas.")
     redis_url: SecretStr | None = Field(default=None, description="Redis, where the service uses one.")
     operator_key: SecretStr = Field(description="Key that operators present on the operators' port.")
     public_host: str = Field(default="127.0.0.1", description="Address that readers' routes listen on.")
@@ -52,11 +69,6 @@ class ServiceSettings(SettingsFromFiles):
     )
     topic_partitions: int = Field(default=6, ge=1, description="Partitions of a topic that does not exist yet.")
     topic_replication: int = Field(default=1, ge=1, description="Replicas of a topic that does not exist yet.")
-    kafka_security_protocol: SecurityProtocol = Field(default="PLAINTEXT", description="How to talk to the brokers.")
-    kafka_sasl_mechanism: SaslMechanism = Field(default="SCRAM-SHA-512", description="SASL mechanism, where used.")
-    kafka_username: str | None = Field(default=None, description="User name at the brokers, where SASL is used.")
-    kafka_password: SecretStr | None = Field(default=None, description="Password at the brokers, where SASL is used.")
-    kafka_ca_file: str | None = Field(default=None, description="Certificates that the brokers' are checked against.")
     kafka_transactions: bool = Field(
         default=False,
         description="Whether the outbox relay is fenced by a transactional id (the embedded broker has none).",
@@ -77,8 +89,3 @@ class ServiceSettings(SettingsFromFiles):
         ge=1,
         description="Dead letters in ten minutes for unexpected errors; past it a subscriber waits instead.",
     )
-
-    @property
-    def service(self) -> str:
-        """The service's name in paths, metrics and logs: its prefix in lower case, ``VOTES_`` is ``votes``."""
-        return self.model_config.get("env_prefix", "").strip("_").lower() or "service"
