@@ -127,19 +127,20 @@ EMPTY_NUMBERS = re.compile(r"(?:#1|\b100 ?%|\b(?:10|100|1000)x\b|\bno\. ?1\b|\b2
 
 EMPTY_WORDS = frozenset(
     # Words that say nothing about a tool in particular.
-    """a an the this that these those it its is are was were be been being will would can could may might must shall
-    should do does did has have had of in on at to for from by with without and or but nor so than then as if when while
-    which who whom whose what where why how not no yes all any each every everyone everybody everything anyone anything
-    nothing someone something we our us you your they their them he she his i my me one very really truly simply
-    just even ever never always again more most much many such only own same too also here there now today tomorrow forever
-    out up down over under into about around tool tools software product products platform platforms solution solutions
-    app apps application service services system systems technology technologies ai world market industry planet
-    universe user users people customer customers team teams company companies business businesses developer developers
-    way ways thing things work works use uses used using make makes made making get gets give gives give take takes
-    experience experiences life lives time level power powerful quality great good better new modern innovative
-    innovative innovation smart easy easily fast faster simple beautiful unique special ready results success value
-    potential possibilities productivity workflow day days year years come comes close closer need needs want wants help
-    helps know knows feel feels agree agrees create creates created build builds built exist exists existed existence
-    history true absolutely totally completely literally hands possible impossible imagine imagined think believe trust
-    class leap change changes""".split()  # noqa: SIM905 - a list of a hundred and fifty quoted words hides them
+    """a an the this that these those it its is are was were be been being will would can could may might must
+    shall should do does did has have had of in on at to for from by with without and or but nor so than then as
+    if when while which who whom whose what where why how not no yes all any each every everyone everybody
+    everything anyone anything nothing someone something we our us you your they their them he she his i my me
+    one very really truly simply just even ever never always again more most much many such only own same too
+    also here there now today tomorrow forever out up down over under into about around tool tools software
+    product products platform platforms solution solutions app apps application service services system systems
+    technology technologies ai world market industry planet universe user users people customer customers team
+    teams company companies business businesses developer developers way ways thing things work works use uses
+    used using make makes made making get gets give gives give take takes experience experiences life lives time
+    level power powerful quality great good better new modern innovative innovative innovation smart easy easily
+    fast faster simple beautiful unique special ready results success value potential possibilities productivity
+    workflow day days year years come comes close closer need needs want wants help helps know knows feel feels
+    agree agrees create creates created build builds built exist exists existed existence history true
+    absolutely totally completely literally hands possible impossible imagine imagined think believe trust class
+    leap change changes""".split()  # noqa: SIM905 - a list of a hundred and fifty quoted words hides them
 )

@@ -68,8 +68,11 @@ class Desk:
         first, *others = missing
         with TRACER.start_as_current_span("read facts", attributes={"panel.facts": len(missing)}):
             kept[first] = await self._ask(frame, keys[first], first)
-            async with asyncio.TaskGroup() as group:
-                asked = {key: group.create_task(self._ask(frame, keys[key], key)) for key in others}
+            try:
+                async with asyncio.TaskGroup() as group:
+                    asked = {key: group.create_task(self._ask(frame, keys[key], key)) for key in others}
+            except ExceptionGroup as failures:
+                raise failures.exceptions[0] from None  # one clear sentence for the job; the others say the same
         return kept | {key: task.result() for key, task in asked.items()}
 
     async def _ask(self, frame: Frame, statement: str, key: str) -> Kept:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import JSONPATH, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shipjury_delivery import publish
@@ -48,17 +48,17 @@ async def history(connection: AsyncConnection, tool_id: str, limit: int = 50) ->
 
 async def standing_votes(connection: AsyncConnection, but: str) -> list[list[str]]:
     """The reviewers' verdicts in every standing verdict but one tool's: what agreement is computed over."""
-    newest = (
-        sa.select(verdicts.c.tool_id, verdicts.c.document)
-        .distinct(verdicts.c.tool_id)
-        .where(verdicts.c.tool_id != but)
-        .order_by(verdicts.c.tool_id, verdicts.c.aggregate_version.desc())
-        .subquery()
-    )
-    path = sa.func.jsonb_path_query_array(
-        newest.c.document, sa.cast("$.reviews[*].verdict", sa.dialects.postgresql.JSONPATH)
-    )
-    return [list(row) for row in await connection.scalars(sa.select(path).order_by(newest.c.tool_id))]
+    newest = sa.select(
+        verdicts.c.document,
+        sa.func.row_number()
+        .over(partition_by=verdicts.c.tool_id, order_by=verdicts.c.aggregate_version.desc())
+        .label("place"),
+        verdicts.c.tool_id,
+    ).where(verdicts.c.tool_id != but)
+    standing = newest.subquery()
+    votes = sa.func.jsonb_path_query_array(standing.c.document, sa.cast("$.reviews[*].verdict", JSONPATH))
+    query = sa.select(votes).where(standing.c.place == 1).order_by(standing.c.tool_id)
+    return [list(row) for row in await connection.scalars(query)]
 
 
 async def count(connection: AsyncConnection) -> tuple[int, int]:
