@@ -48,7 +48,7 @@ STATEMENTS = (
         PRIMARY KEY (address, tool_id)
     )
     """,
-    # Every verdict is kept: a tool's page shows how it changed and why.
+    # Every verdict is kept: a tool's page shows how it changed and why. `summary` is what lists show of it.
     """
     CREATE TABLE verdicts (
         tool_id uuid NOT NULL,
@@ -56,6 +56,7 @@ STATEMENTS = (
         verdict_id uuid NOT NULL,
         issued_at timestamptz NOT NULL,
         verdict text NOT NULL,
+        summary jsonb NOT NULL,
         event jsonb NOT NULL,
         PRIMARY KEY (tool_id, version)
     )

@@ -178,6 +178,7 @@ class ToolPart(_Part):
     released: _text(40, shortest=0) = Field(default="", description="First release, as far as known.")  # type: ignore[valid-type]
     aliases: list[_text(120)] = Field(default=[], max_length=30, description="Other names.")  # type: ignore[valid-type]
     family: FamilyPart | None = Field(default=None, description="Tools that share one name with it.")
+    compare_with: list[Slug] = Field(default=[], max_length=20, description="Slugs of tools it is often compared with.")
     facts: list[FactPart] = Field(max_length=MAX_FACTS, description="The dossier.")
 
     @model_validator(mode="after")
@@ -334,6 +335,7 @@ def _draft(part: ToolPart) -> domain.ToolDraft:
         released=part.released,
         aliases=tuple(dict.fromkeys(part.aliases)),
         family=domain.Family(**part.family.model_dump()) if part.family else None,
+        compare_with=tuple(dict.fromkeys(part.compare_with)),
         facts=tuple(
             domain.FactDraft(
                 fact_id=fact.id,

@@ -113,6 +113,7 @@ class ToolDraft:
     released: str = ""
     aliases: tuple[str, ...] = ()
     family: Family | None = None
+    compare_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,7 @@ class Tool:
     aliases: tuple[str, ...]
     family: Family | None
     facts: tuple[Fact, ...]
+    compare_with: tuple[str, ...] = ()
     status: str = "published"
 
     @property
@@ -173,6 +175,7 @@ def compose(draft: ToolDraft) -> Tool:
         released=draft.released,
         aliases=draft.aliases,
         family=draft.family,
+        compare_with=draft.compare_with,
         facts=tuple(_on_record(fact, label) for fact, label in zip(draft.facts, labels, strict=True)),
     )
     size = len(json.dumps(asdict(tool), default=str, ensure_ascii=False).encode())
