@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from .settings import KafkaSettings
 from .tasks import within
@@ -30,22 +29,6 @@ def connection(settings: KafkaSettings) -> dict[str, Any]:
         arguments["sasl_plain_username"] = settings.kafka_username
         arguments["sasl_plain_password"] = settings.kafka_password and settings.kafka_password.get_secret_value()
     return arguments
-
-
-def security(settings: KafkaSettings) -> BaseSecurity | None:
-    """The same for FastStream."""
-    protocol = settings.kafka_security_protocol
-    if protocol == "PLAINTEXT":
-        return None
-    encrypted = protocol.endswith("SSL")
-    context = ssl.create_default_context(cafile=settings.kafka_ca_file) if encrypted else None
-    if not protocol.startswith("SASL"):
-        return BaseSecurity(ssl_context=context, use_ssl=True)
-    mechanism = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}[
-        settings.kafka_sasl_mechanism
-    ]
-    password = settings.kafka_password.get_secret_value() if settings.kafka_password else ""
-    return mechanism(username=settings.kafka_username or "", password=password, ssl_context=context, use_ssl=encrypted)
 
 
 @contextlib.asynccontextmanager

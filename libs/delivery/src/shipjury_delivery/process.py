@@ -21,8 +21,6 @@ from .operators import guard
 from .serving import PortInUse, bind, instrumented, serve
 from .settings import ServiceSettings
 from .tasks import Background, run_background, together
-from .topics import ensure_topics
-from .working import Working
 
 __all__ = [
     "Api",
@@ -101,6 +99,8 @@ async def run_api(api: Api, settings: ServiceSettings, stop: asyncio.Event) -> N
 
 async def run_worker(worker: Worker, stop: asyncio.Event) -> None:
     """Run a worker's relay, subscribers, jobs and loops until ``stop``, and its health on its own port."""
+    from .working import Working  # FastStream and aiokafka: half a second that an API or a command need not wait
+
     working = Working(worker)
     parts: list[Coroutine[Any, Any, None]] = [
         working.run(stop),
@@ -174,6 +174,8 @@ def service_cli(
         """Create the topics that are missing: every event's, and the dead letters' of this service's subscribers."""
 
         async def main(_: asyncio.Event) -> None:
+            from .topics import ensure_topics
+
             loaded = settings()
             async with worker(loaded) as running:
                 for name in await ensure_topics(loaded, running.subscriptions):

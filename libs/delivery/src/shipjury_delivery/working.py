@@ -1,23 +1,25 @@
 """A worker at work: topics first, then relay, subscribers, jobs and housekeeping side by side until ``stop``."""
 
 import asyncio
+import ssl
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from .back_off import BackOff, pause
 from .database import Wakeups
 from .health import Check
 from .job_runner import JobRunner
 from .jobs import CHANNEL as JOBS
-from .kafka import security
 from .maintenance import keep_house
 from .outbox import CHANNEL as OUTBOX
 from .producers import SharedProducer
 from .relay import Relay
+from .settings import KafkaSettings
 from .subscriber import Subscriber
 from .tasks import together
 from .topics import TopicRefused, ensure_topics
@@ -42,7 +44,7 @@ class Working:
         self._broker = KafkaBroker(
             settings.kafka_bootstrap_servers.split(","),
             client_id=f"shipjury-{settings.service}",
-            security=security(settings),
+            security=_security(settings),
             consumer_only=True,
             allow_auto_create_topics=False,
             metadata_max_age_ms=30_000,
@@ -106,3 +108,19 @@ class Working:
             except (KafkaError, OSError) as error:
                 _log.warning("no broker yet", service=self._worker.service, error=type(error).__name__)
             await pause(stop, back_off.next())
+
+
+def _security(settings: KafkaSettings) -> BaseSecurity | None:
+    """How FastStream connects, from the settings; ``kafka.connection`` says the same to aiokafka."""
+    protocol = settings.kafka_security_protocol
+    if protocol == "PLAINTEXT":
+        return None
+    encrypted = protocol.endswith("SSL")
+    context = ssl.create_default_context(cafile=settings.kafka_ca_file) if encrypted else None
+    if not protocol.startswith("SASL"):
+        return BaseSecurity(ssl_context=context, use_ssl=True)
+    mechanism = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}[
+        settings.kafka_sasl_mechanism
+    ]
+    password = settings.kafka_password.get_secret_value() if settings.kafka_password else ""
+    return mechanism(username=settings.kafka_username or "", password=password, ssl_context=context, use_ssl=encrypted)
