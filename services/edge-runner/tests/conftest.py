@@ -52,8 +52,8 @@ class RunningNode:
     def engines(self) -> list[psutil.Process]:
         return [child for child in psutil.Process(self.process.pid).children() if child.is_running()]
 
-    def wait_ready(self) -> None:
-        wait_for(lambda: self._is_ready(), READY_SECONDS, self)
+    def wait_ready(self, seconds: float) -> None:
+        wait_for(lambda: self._is_ready(), seconds, self)
 
     def _is_ready(self) -> bool:
         with contextlib.suppress(httpx.TransportError):
@@ -85,7 +85,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(folder: Path, *arguments: str, ready: bool = True, **settings: str) -> RunningNode:
+def start(
+    folder: Path, *arguments: str, ready: bool = True, patience: float = READY_SECONDS, **settings: str
+) -> RunningNode:
     """Start a node with ``EDGE_`` settings in lower case, such as ``slots="2"``."""
     port, operator_port = free_port(), free_port()
     folder.mkdir(exist_ok=True)
@@ -102,7 +104,7 @@ def start(folder: Path, *arguments: str, ready: bool = True, **settings: str) ->
     headers = {"Authorization": f"Bearer {settings['token']}"} if "token" in settings else {}
     node = RunningNode(process, port, operator_port, log, headers)
     if ready:
-        node.wait_ready()
+        node.wait_ready(patience)
     return node
 
 

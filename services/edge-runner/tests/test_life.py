@@ -139,19 +139,11 @@ async def test_beyond_slots_and_queue_there_is_429_with_when_to_come_back(
     await until(lambda: node.metric("edge_slots_busy") == 0)  # type: ignore[misc]
 
 
-def test_out_of_memory_is_told_from_a_crash(start_node: StartNode) -> None:
-    node = start_node(ready=False, memory="300MiB")
-    wait_for(lambda: _started(node) and node.model()["restarts"] >= 1, 30, node)
-    assert "allocate" in (node.model()["reason"] or node.log.read_text())
-    assert "out_of_memory" in node.log.read_text()
-    assert node.process.poll() is None
-
-
-def _started(node: RunningNode) -> bool:
-    try:
-        return node.readyz().status_code > 0
-    except httpx.TransportError:
-        return False
+def test_a_model_that_cannot_fit_is_refused_with_what_fits_before_it_is_loaded(start_node: StartNode) -> None:
+    node = start_node(ready=False, memory="600MiB", slots="4", context_tokens="4096")
+    assert node.process.wait(20) != 0
+    assert "EDGE_CONTEXT_TOKENS=" in node.log.read_text()
+    assert "Traceback" not in node.log.read_text()
 
 
 def test_a_node_that_others_can_reach_needs_a_token(start_node: StartNode) -> None:

@@ -15,6 +15,7 @@ from shipjury_delivery.serving import serve as serve_http
 from .admission import Gate
 from .announce import Announcer
 from .api import public_api
+from .domain import fit
 from .domain.models import Model
 from .engines import ServeSpec, engine_named
 from .engines.supervisor import Supervisor
@@ -24,7 +25,7 @@ from .node import Holding, Node
 from .observed import Meter
 from .operator_api import closed_api, operator_api
 from .settings import EdgeSettings
-from .weights import find_weights
+from .weights import LocalWeights, find_weights
 
 _DEFAULT_CONTEXT = 2048
 log = structlog.get_logger("edge_runner")
@@ -37,9 +38,10 @@ def plan(settings: EdgeSettings, model_id: str, engine_name: str, node: Node) ->
 
     Raises ``UnknownModel``, ``WeightsMissing``, ``WrongHash``; ``ValueError`` for a setting that cannot be.
     """
-    model = load_models().find(model_id)
+    model = load_models(settings.model_list).find(model_id)
     engine = engine_named(engine_name)
     weights = find_weights(model, settings.models_dir)
+    check_room(settings, model, weights)
     spec = ServeSpec(
         model=model.id,
         path=weights.path,
@@ -53,6 +55,24 @@ def plan(settings: EdgeSettings, model_id: str, engine_name: str, node: Node) ->
     supervisor = Supervisor(engine, spec, ready_seconds=settings.ready_seconds, on_change=node.changed.set)
     gate = Gate(settings.slots, settings.queue, settings.queue_seconds)
     return Holding(model, weights, engine, spec, supervisor, gate)
+
+
+def check_room(settings: EdgeSettings, model: Model, weights: LocalWeights) -> None:
+    """Raises ``ValueError`` with the numbers where the model does not fit into this node's memory."""
+    shape, memory = weights.header.architecture(), memory_of(settings.memory)
+    slots, kv_type, host_cache = settings.slots, settings.kv_type, settings.cache_ram_mib * fit.MIB
+    held = weights.header.weights_bytes
+    wanted = fit.need(
+        shape, weights=held, context=_context(settings, model), slots=slots, kv_type=kv_type, host_cache=host_cache
+    )
+    if fit.fits_into(wanted, memory):
+        return
+    longest = fit.largest_context(shape, memory, weights=held, slots=slots, kv_type=kv_type, host_cache=host_cache)
+    raise ValueError(
+        f"{model.id} needs {(wanted.at_most + fit.MARGIN_BYTES) // fit.MIB} MiB and this node has {memory // fit.MIB}: "
+        + (f"EDGE_CONTEXT_TOKENS={longest} fits" if longest else "not even with a context of 256 tokens")
+        + (f", and so may fewer than {slots} slots" if slots > 1 else "")
+    )
 
 
 async def serve(settings: EdgeSettings, model_id: str, engine_name: str) -> None:

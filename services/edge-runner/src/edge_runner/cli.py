@@ -12,7 +12,10 @@ from shipjury_delivery import telemetry
 from shipjury_delivery.serving import PortInUse
 
 from . import app as node_app
+from .domain.fit import KV_BYTES, MIB
 from .domain.models import UnknownModel
+from .fitting import rows, table
+from .memory import memory_of
 from .model_list import load_models
 from .node import Node
 from .settings import EdgeSettings
@@ -46,9 +49,30 @@ def serve(
 
 @cli.command()
 @commands.command()
+def fit(
+    memory: Annotated[str | None, typer.Option(help="Such as 4GiB; by default this host's.")] = None,
+    context: Annotated[int, typer.Option(min=256, help="Tokens of one request.")] = 4096,
+    slots: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 1,
+    kv_type: Annotated[str, typer.Option(help="f16, or q8_0 for about half of the KV cache.")] = "f16",
+) -> None:
+    """Say which models fit into a device's memory, with which context, before anything is downloaded."""
+    settings = _settings()
+    if kv_type not in KV_BYTES:
+        raise SystemExit(f"edge-runner: no KV type {kv_type!r}; there are: {', '.join(KV_BYTES)}")
+    try:
+        given = memory_of(memory or settings.memory)
+        found = rows(load_models(settings.model_list), given, context, slots, kv_type, settings.cache_ram_mib * MIB)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"edge-runner: {error}") from error
+    for line in table(found, given, context, slots, kv_type):
+        typer.echo(line)
+
+
+@cli.command()
+@commands.command()
 def models() -> None:
     """List the models that a node knows."""
-    for model in load_models().models.values():
+    for model in load_models(_settings().model_list).models.values():
         quantizations = ", ".join(weights.quantization for weights in model.weights) or "-"
         typer.echo(f"{model.id:34} {model.parameters:>8}  {quantizations:10} {model.licence.name}")
 

@@ -2,25 +2,43 @@
 
 import tomllib
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from .domain.models import Architecture, Licence, Model, ModelList, Source, Weights
 
 
-def load_models(text: str | None = None) -> ModelList:
-    """The packaged list, or the one in ``text``. Raises ``ValueError`` that names the entry and what is wrong."""
-    document = tomllib.loads(text if text is not None else files(__package__).joinpath("models.toml").read_text())
+def load_models(own: Path | None = None) -> ModelList:
+    """The packaged list, with the entries of an operator's ``own`` file over it.
+
+    Raises ``ValueError`` that names the file, the entry and what is wrong; ``OSError`` where ``own`` cannot be read.
+    """
+    models = _read("models.toml", files(__package__).joinpath("models.toml").read_text())
+    return ModelList(models | (_read(str(own), own.read_text()) if own else {}))
+
+
+def _read(where: str, text: str) -> dict[str, Model]:
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{where}: {error}") from error
     models: dict[str, Model] = {}
     for entry in document.get("model", []):
         name = entry.get("id", "an entry without id")
         try:
             model = _model(entry)
         except (TypeError, KeyError) as error:
-            raise ValueError(f"models.toml: {name}: {error}") from error
+            raise ValueError(f"{where}: {name}: {_plain(error)}") from error
         if model.id in models:
-            raise ValueError(f"models.toml: {name} is there twice")
+            raise ValueError(f"{where}: {name} is there twice")
         models[model.id] = model
-    return ModelList(models)
+    return models
+
+
+def _plain(error: Exception) -> str:
+    """``Model.__init__() got an unexpected keyword argument 'x'`` in words for who wrote the entry."""
+    text = str(error).replace("__init__() got an unexpected keyword argument", "has no field")
+    return f"{text} is missing" if isinstance(error, KeyError) else text
 
 
 def _model(entry: dict[str, Any]) -> Model:

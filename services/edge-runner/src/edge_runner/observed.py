@@ -64,7 +64,13 @@ class Seen:
         self._last = time.monotonic()
         self._begun = False
 
-    def chunk(self, chunk: Mapping[str, Any]) -> None:
+    async def chunks(self, chunks: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+        """The chunks of a stream, as they come by."""
+        async for chunk in chunks:
+            self._chunk(chunk)
+            yield chunk
+
+    def _chunk(self, chunk: Mapping[str, Any]) -> None:
         """A chunk of a stream was received."""
         self.usage(chunk.get("usage"))
         if not _has_text(chunk):

@@ -57,6 +57,9 @@ class EdgeSettings(SettingsFromFiles):
     models_dir: Path = Field(
         default_factory=lambda: Path.home() / ".cache" / "shipjury" / "models", description="Where weights are stored."
     )
+    model_list: Path | None = Field(
+        default=None, description="A models.toml of your own; its entries come beside and over the packaged ones."
+    )
     labels: dict[str, str] = Field(default_factory=dict, description="Labels for routing, as a JSON object.")
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .domain.models import Model, Source, Weights
+from .gguf import Header, read_header
 
 _CHUNK = 1 << 20
 
@@ -25,15 +26,19 @@ class LocalWeights:
     path: Path
     quantization: str
     sha256: str
+    header: Header
 
 
 def find_weights(model: Model, models_dir: Path) -> LocalWeights:
-    """The first file of the model that is here, verified. Raises :class:`WeightsMissing`, :class:`WrongHash`."""
+    """The first file of the model that is here, verified.
+
+    Raises :class:`WeightsMissing`, :class:`WrongHash`, ``NotGguf``.
+    """
     for weights in model.weights:
         for source in weights.sources:
             path = locate(source, models_dir / model.id)
             if path is not None:
-                return LocalWeights(path, weights.quantization, verify(path, weights))
+                return LocalWeights(path, weights.quantization, verify(path, weights), read_header(path))
     raise WeightsMissing(f"{model.id}: no weights on this machine; get them with: edge-runner pull {model.id}")
 
 

@@ -21,6 +21,7 @@ from .errors import ApiError
 from .relay import Stream, unbroken, unless_gone, whole
 from .requests import ChatRequest, CompletionRequest
 from .room import room_for_chat, room_for_prompt
+from .structured import checked_chunks, offered
 
 
 def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
@@ -54,8 +55,7 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
                 client = _client(holding)
                 await room_for_prompt(holding, client, asked)
                 async with client.stream("/v1/completions", body) as raw:
-                    async for chunk in completion_chunks(asked, holding, _id("cmpl"), unbroken(raw)):
-                        seen.chunk(chunk)
+                    async for chunk in completion_chunks(asked, holding, _id("cmpl"), seen.chunks(unbroken(raw))):
                         yield chunk
 
         return Stream(chunks()) if asked.stream else _json(await unless_gone(request, answer()))
@@ -63,7 +63,8 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
     @app.post("/v1/chat/completions")
     async def chat(request: Request, asked: ChatRequest) -> Response:
         holding = _serving(node, asked.model)
-        body = chat_body(asked, holding)
+        offer = offered(asked)
+        body = chat_body(asked, offer, holding)
 
         async def answer() -> dict[str, Any]:
             async with node.request(), holding.gate.admitted(), meter.request(holding, "chat") as seen:
@@ -71,15 +72,14 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
                 await room_for_chat(holding, client, asked, body)
                 answer = await whole(client, "/v1/chat/completions", body)
                 seen.usage(answer.get("usage"))
-                return chat_answer(holding, answer)
+                return chat_answer(asked, offer, holding, answer)
 
         async def chunks() -> AsyncIterator[dict[str, Any]]:
             async with node.request(), holding.gate.admitted(), meter.request(holding, "chat") as seen:
                 client, name, created = _client(holding), _id("chatcmpl"), int(time.time())
                 await room_for_chat(holding, client, asked, body)
                 async with client.stream("/v1/chat/completions", body) as raw:
-                    async for chunk in unbroken(raw):
-                        seen.chunk(chunk)
+                    async for chunk in checked_chunks(asked, offer, seen.chunks(unbroken(raw))):
                         yield chat_chunk(holding, name, created, chunk)
 
         return Stream(chunks()) if asked.stream else _json(await unless_gone(request, answer()))

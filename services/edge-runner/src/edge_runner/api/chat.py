@@ -4,12 +4,14 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from ..domain.tools import Offer, told
 from ..node import Holding
 from .errors import ApiError
 from .requests import ChatRequest
+from .structured import checked, response_format
 
 
-def chat_body(asked: ChatRequest, holding: Holding) -> dict[str, Any]:
+def chat_body(asked: ChatRequest, offer: Offer | None, holding: Holding) -> dict[str, Any]:
     """What the engine is sent. Raises :class:`ApiError` for what the model cannot do."""
     most = holding.engine.max_logprobs
     if asked.top_logprobs is not None and (not asked.logprobs or asked.top_logprobs > most):
@@ -17,11 +19,14 @@ def chat_body(asked: ChatRequest, holding: Holding) -> dict[str, Any]:
             400, "invalid_parameter", f"top_logprobs: at most {most}, and only with logprobs", param="top_logprobs"
         )
     _text_only(asked)  # no engine here is started with a model's vision part
+    instruction = offer.instruction() if offer else None
     body = asked.sampling() | {
         "model": asked.model,
-        "messages": [message.model_dump(exclude_none=True) for message in asked.messages],
+        "messages": told((message.model_dump(exclude_none=True) for message in asked.messages), instruction),
         "stream": asked.stream,
     }
+    if (wanted := response_format(asked, offer)) is not None:
+        body["response_format"] = wanted
     if asked.most_tokens is not None:
         body["max_tokens"] = asked.most_tokens
     if asked.logprobs:
@@ -31,7 +36,7 @@ def chat_body(asked: ChatRequest, holding: Holding) -> dict[str, Any]:
     return body
 
 
-def chat_answer(holding: Holding, answer: Mapping[str, Any]) -> dict[str, Any]:
+def chat_answer(asked: ChatRequest, offer: Offer | None, holding: Holding, answer: Mapping[str, Any]) -> dict[str, Any]:
     """The engine's whole answer in OpenAI's shape."""
     return {
         "id": f"chatcmpl-{uuid.uuid4().hex}",
@@ -39,7 +44,7 @@ def chat_answer(holding: Holding, answer: Mapping[str, Any]) -> dict[str, Any]:
         "created": answer["created"],
         "model": holding.model.id,
         "system_fingerprint": holding.fingerprint,
-        "choices": [{"logprobs": None} | choice for choice in answer["choices"]],
+        "choices": [{"logprobs": None} | checked(asked, offer, choice) for choice in answer["choices"]],
         "usage": answer["usage"],
     }
 

@@ -76,7 +76,7 @@ class Model:
     vendor: str
     parameters: str
     licence: Licence
-    architecture: Architecture
+    architecture: Architecture = field(default_factory=Architecture)
     weights: tuple[Weights, ...] = ()
     released: str | None = None
     hub: str | None = None

@@ -19,7 +19,7 @@ class LlamaCpp:
 
     name = "llama.cpp"
     max_logprobs = 1000
-    capabilities: tuple[str, ...] = ("chat", "completions", "logprobs")
+    capabilities: tuple[str, ...] = ("chat", "completions", "json_schema", "logprobs", "tools")
 
     def build(self) -> str:
         """The wheel's version is its build: the wheel carries no other number."""

@@ -25,7 +25,7 @@ _PROBE = "The capital of France is"
 _PROBE_TOKENS = 16
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 30.0
 _STEADY_SECONDS = 60.0
-_HEALTH_SECONDS, _SILENT_CHECKS = 5.0, 6
+_SILENT_CHECKS = 6
 log = structlog.get_logger("edge_runner")
 
 
@@ -50,12 +50,13 @@ class Supervisor:
         spec: ServeSpec,
         *,
         ready_seconds: float = 300.0,
+        health_seconds: float = 5.0,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.engine, self.spec = engine, spec
         self.status = EngineStatus()
         self.client: EngineClient | None = None
-        self._ready_seconds = ready_seconds
+        self._ready_seconds, self._health_seconds = ready_seconds, health_seconds
         self._on_change = on_change
         self._lines: deque[str] = deque(maxlen=50)
         self._changed = asyncio.Event()
@@ -168,11 +169,11 @@ class Supervisor:
                 return
 
     async def _watch(self, client: EngineClient) -> None:
-        """Return when the engine has been silent for half a minute: it lives but does not answer."""
+        """Return when the engine has been silent for six checks in a row: it lives but does not answer."""
         silent = 0
         while silent < _SILENT_CHECKS:
-            await asyncio.sleep(_HEALTH_SECONDS)
-            silent = 0 if await client.healthy() else silent + 1
+            await asyncio.sleep(self._health_seconds)
+            silent = 0 if await client.healthy(self._health_seconds) else silent + 1
 
     async def _read_log(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None  # noqa: S101  # it was opened as a pipe above

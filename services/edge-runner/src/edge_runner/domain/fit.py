@@ -1,0 +1,106 @@
+"""What a model needs in memory, as arithmetic: weights, KV cache, buffers; and the largest context that still fits.
+
+KV cache = 2 x layers x kv_heads x head_dim x context x bytes an element. The engine holds the weights once (it is
+started so). The figures for buffers are fitted to measurements of llama.cpp on a CPU; ``tests/test_fit.py`` holds the
+whole estimate against resident memory.
+"""
+
+from dataclasses import dataclass
+
+from .models import Architecture
+from .q4_k_m import known, weights_bytes
+
+MIB = 1024 * 1024
+
+# Bytes of an element of the KV cache: f16; q8_0 stores 32 elements in 34 bytes.
+KV_BYTES = {"f16": 2.0, "q8_0": 34 / 32}
+
+# Beside the engine: the runner's own process (about 100 MiB), and what the engine maps without touching it.
+MARGIN_BYTES = 160 * MIB
+
+_STEP_TOKENS = 512
+_PROCESS_BYTES = 58 * MIB
+_WINDOW_PAD = 256
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that serving takes. ``host_cache`` is the room for evicted prefixes, used only as they come."""
+
+    weights: int
+    kv_cache: int
+    buffers: int
+    host_cache: int = 0
+
+    @property
+    def total(self) -> int:
+        """What the engine has resident when its slots are full."""
+        return self.weights + self.kv_cache + self.buffers
+
+    @property
+    def at_most(self) -> int:
+        """The total with a full host cache: what a limit must leave room for."""
+        return self.total + self.host_cache
+
+
+def kv_cache_bytes(shape: Architecture, context: int, slots: int, kv_type: str = "f16") -> int:
+    """Bytes of the KV cache of ``slots`` requests of ``context`` tokens each. Raises ``NotEnoughKnown``."""
+    layers, kv_heads, head_dim = known(shape, "layers", "kv_heads", "head_dim")
+    token_of_a_layer = 2 * kv_heads * head_dim * KV_BYTES[kv_type]
+    if shape.sliding_window and shape.global_every:
+        whole = layers // shape.global_every
+        windowed = shape.sliding_window * slots + _STEP_TOKENS
+        windowed = min(context * slots, -(-windowed // _WINDOW_PAD) * _WINDOW_PAD)
+        return int(token_of_a_layer * (whole * context * slots + (layers - whole) * windowed))
+    return int(token_of_a_layer * layers * context * slots)
+
+
+def buffer_bytes(shape: Architecture, context: int, slots: int) -> int:
+    """Compute buffers, attention mask, logits and the process itself, in bytes."""
+    hidden, heads, head_dim, ffn, vocab = known(shape, "hidden", "heads", "head_dim", "ffn", "vocab")
+    activations = _STEP_TOKENS * 4 * (2 * hidden + heads * head_dim + 2 * ffn)
+    mask = context * _STEP_TOKENS * 2
+    logits = vocab * slots * 4 * 4
+    return int(activations + mask + logits + _PROCESS_BYTES)
+
+
+def need(
+    shape: Architecture,
+    *,
+    weights: int | None,
+    context: int,
+    slots: int = 1,
+    kv_type: str = "f16",
+    host_cache: int = 0,
+) -> Need:
+    """What serving takes. ``weights`` in bytes where the file's size is known, else it is computed for Q4_K_M."""
+    return Need(
+        weights=weights if weights is not None else weights_bytes(shape),
+        kv_cache=kv_cache_bytes(shape, context, slots, kv_type),
+        buffers=buffer_bytes(shape, context, slots),
+        host_cache=host_cache,
+    )
+
+
+def fits_into(wanted: Need, memory: int) -> bool:
+    """Whether a node with ``memory`` bytes can serve this, with the margin that a node needs beside its engine."""
+    return wanted.at_most + MARGIN_BYTES <= memory
+
+
+def largest_context(
+    shape: Architecture, memory: int, *, weights: int | None, slots: int = 1, kv_type: str = "f16", host_cache: int = 0
+) -> int:
+    """The most tokens a request may have so that all fits into ``memory`` bytes; 0 where nothing fits.
+
+    In steps of 256 tokens, at most the model's own context.
+    """
+    fits = 0
+    low, high = 1, max(1, (shape.max_context or 131_072) // 256)
+    while low <= high:
+        middle = (low + high) // 2
+        wanted = need(shape, weights=weights, context=middle * 256, slots=slots, kv_type=kv_type, host_cache=host_cache)
+        if fits_into(wanted, memory):
+            fits, low = middle * 256, middle + 1
+        else:
+            high = middle - 1
+    return fits

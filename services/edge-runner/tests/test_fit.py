@@ -1,0 +1,150 @@
+"""Memory by arithmetic, held against the sizes of real files and against what engines really take."""
+
+from pathlib import Path
+
+import pytest
+
+from edge_runner.domain.fit import MIB, Need, fits_into, kv_cache_bytes, largest_context, need
+from edge_runner.domain.models import Architecture
+from edge_runner.domain.q4_k_m import NotEnoughKnown, weights_bytes
+from edge_runner.fitting import rows, table
+from edge_runner.gguf import NotGguf, read_header
+from edge_runner.model_list import load_models
+
+from . import shapes
+from .conftest import RunningNode, StartNode
+
+MODELS = load_models()
+SIZED = [
+    (model.id, weights.size_bytes)
+    for model in MODELS.models.values()
+    for weights in model.weights
+    if weights.quantization == "Q4_K_M" and weights.size_bytes and model.architecture.layers
+]
+
+
+@pytest.mark.parametrize(("model", "stated"), SIZED, ids=[model for model, _ in SIZED])
+def test_computed_weights_are_those_of_the_real_file(model: str, stated: int) -> None:
+    """The file has its vocabulary too: some MB of text beside the weights."""
+    computed = weights_bytes(MODELS.find(model).architecture)
+    assert 0 <= stated - computed < 9_000_000
+
+
+@pytest.mark.parametrize(
+    ("model", "kib"),
+    [
+        ("ministral-3-3b-instruct-2512", 104),
+        ("mistral-7b-instruct-v0.3", 128),
+        ("mistral-small-24b-instruct-2501", 160),
+    ],
+)
+def test_a_token_of_kv_cache_takes_what_its_architecture_says(model: str, kib: int) -> None:
+    shape = MODELS.find(model).architecture
+    assert kv_cache_bytes(shape, 1, 1) == kib * 1024
+    assert kv_cache_bytes(shape, 4096, 2, "q8_0") == pytest.approx(0.531 * kv_cache_bytes(shape, 4096, 2), rel=0.001)
+
+
+def test_a_sliding_window_bounds_the_cache_of_its_layers() -> None:
+    shape = MODELS.find("gemma-3-4b-it").architecture
+    whole = kv_cache_bytes(Architecture(**{**vars(shape), "sliding_window": None}), 32_768, 1)
+    assert kv_cache_bytes(shape, 32_768, 1) < whole / 4
+
+
+def test_the_largest_context_fits_and_the_next_does_not() -> None:
+    shape, memory = MODELS.find("ministral-3-3b-instruct-2512").architecture, 4096 * MIB
+    longest = largest_context(shape, memory, weights=None)
+    assert longest > 4096
+    assert fits_into(need(shape, weights=None, context=longest, slots=1), memory)
+    assert not fits_into(need(shape, weights=None, context=longest + 256, slots=1), memory)
+    assert largest_context(shape, 1024 * MIB, weights=None) == 0
+
+
+def test_what_no_source_states_is_named_and_not_guessed() -> None:
+    with pytest.raises(NotEnoughKnown, match="kv_heads"):
+        kv_cache_bytes(Architecture(layers=1, head_dim=64), 1, 1)
+    lines = list(table(rows(MODELS, 4096 * MIB, 4096, 1, "f16", 0), 4096 * MIB, 4096, 1, "f16"))
+    assert any("mistral-small-3.2-24b" in line and "no source states" in line for line in lines)
+    assert any("ministral-3-3b" in line and "fits, up to" in line for line in lines)
+
+
+def test_the_embedded_model_takes_what_was_estimated(node: RunningNode) -> None:
+    node.post("/completions", prompt="word " * 1500, max_tokens=2)
+    shape = MODELS.find("smollm2-135m-instruct").architecture
+    estimate = need(shape, weights=96_576_768, context=2048, slots=2, host_cache=64 * MIB)
+    _hold(estimate, node.model()["resident_bytes"])
+
+
+def test_a_3b_shape_with_4096_tokens_runs_inside_4_gib_as_estimated(tmp_path: Path, start_node: StartNode) -> None:
+    _serve_shape("ministral-3-3b-instruct-2512", tmp_path, start_node, memory="4GiB")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["mistral-7b-instruct-v0.3", "mistral-small-24b-instruct-2501"])
+@pytest.mark.timeout(1200)
+def test_larger_shapes_take_what_was_estimated(model: str, tmp_path: Path, start_node: StartNode) -> None:
+    _serve_shape(model, tmp_path, start_node)
+
+
+def test_a_file_that_is_no_whole_gguf_is_refused_by_what_is_wrong_with_it(tmp_path: Path) -> None:
+    tiny = Architecture(
+        layers=1,
+        hidden=256,
+        heads=2,
+        kv_heads=1,
+        head_dim=128,
+        ffn=256,
+        vocab=512,
+        max_context=256,
+        tied_embeddings=True,
+    )
+    whole = shapes.write(tmp_path / "whole.gguf", tiny)
+    header = read_header(whole)
+    assert header.weights_bytes == weights_bytes(tiny)
+    assert header.architecture().kv_heads == 1
+    raw = whole.read_bytes()
+    for name, content, says in (
+        ("html", b"<html>please log in</html>", "no GGUF file"),
+        ("empty", b"", "0 bytes"),
+        ("header", raw[:3000], "cut off"),
+        ("data", raw[:-1000], "truncated"),
+        ("unknown", raw.replace(b"llama", b"alpac", 1), "architecture 'alpac'"),
+    ):
+        broken = tmp_path / name
+        broken.write_bytes(content)
+        with pytest.raises(NotGguf, match=says):
+            read_header(broken)
+
+
+def _serve_shape(model: str, tmp_path: Path, start_node: StartNode, **settings: str) -> None:
+    """Serve a file of this model's shape with 4,096 tokens of KV cache, and hold its memory against the estimate."""
+    shape = MODELS.find(model).architecture
+    path = shapes.write(tmp_path / "shape.gguf", shape)
+    own = tmp_path / "models.toml"
+    own.write_text(
+        f'[[model]]\nid = "shape"\nname = "A shape"\nfamily = "-"\nvendor = "-"\nparameters = "-"\n'
+        f'licence = {{ name = "none" }}\n[[model.weights]]\nquantization = "Q4_K_M"\n'
+        f'sources = [{{ path = "{tmp_path}", file = "{path.name}" }}]\n'
+    )
+    node = start_node(
+        "shape",
+        model_list=str(own),
+        context_tokens="4096",
+        slots="1",
+        cache_ram_mib="0",
+        ready_seconds="900",
+        patience=900,
+        **settings,
+    )
+    answer = node.post("/completions", model="shape", prompt="word " * 30, max_tokens=2)
+    assert answer.json()["usage"]["completion_tokens"] > 0
+    estimate = need(shape, weights=None, context=4096, slots=1)
+    _hold(estimate, node.readyz().json()["models"]["shape"]["resident_bytes"])
+    assert node.metric("edge_engine_restarts") == 0
+
+
+def _hold(estimate: Need, resident: int) -> None:
+    """Within 3 % or 60 MiB, whichever is more; what the host cache holds by now comes on top."""
+    bound = max(0.03 * estimate.total, 60 * MIB)
+    assert estimate.total - bound <= resident <= estimate.at_most + bound, (
+        f"estimated {estimate.total / MIB:.0f} MiB, resident {resident / MIB:.0f} MiB"
+    )
