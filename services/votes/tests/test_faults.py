@@ -30,8 +30,8 @@ from .test_on_tool_published import published
 Worker = Callable[[], children.Child]
 Until = Callable[..., Coroutine[Any, Any, None]]
 
-MANY = {"limit_network_voters": 10**6, "limit_network_voters_all": 10**6, "limit_network_writes": 10**6}
-MANY |= {"limit_signal_voters": 10**6, "limit_voter_writes": 10**6}
+LIMITS = ("voter_writes", "network_writes", "speed_writes", "network_voters", "network_voters_all", "signal_voters")
+MANY = {f"limit_{name}": 10**6 for name in LIMITS}
 
 
 @pytest_asyncio.fixture
@@ -52,6 +52,7 @@ def worker(services: list[Service], tmp_path: Path) -> AsyncIterator[Worker]:
         "VOTES_OPERATOR_KEY": settings.operator_key.get_secret_value(),
         "VOTES_CONSUME_BATCH": "20",
         "VOTES_OUTBOX_BATCH": "20",
+        **{f"VOTES_{name.upper()}": str(value) for name, value in MANY.items()},
     }
 
     def start() -> children.Child:

@@ -127,7 +127,7 @@ async def test_without_redis_votes_are_taken_and_held_as_unchecked(
     else:
         server, port = None, free_port()
     try:
-        service = await replica(redis_url=f"redis://127.0.0.1:{port}/0")
+        service = await replica(redis_url=f"redis://127.0.0.1:{port}/0", admission_timeout="PT0.1S")
         async with asyncio.timeout(10):
             assert await cast(service, tool, 3) == ["held"] * 3
     finally:

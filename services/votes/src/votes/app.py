@@ -36,7 +36,11 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
         stack.push_async_callback(engine.dispose)
         async with engine.begin() as connection:
             voters = await _voters(connection, settings)
-        admission = Admission(settings.redis_url.get_secret_value() if settings.redis_url else None, settings.limits)
+        admission = Admission(
+            settings.redis_url.get_secret_value() if settings.redis_url else None,
+            settings.limits,
+            timeout=settings.admission_timeout.total_seconds(),
+        )
         stack.push_async_callback(admission.close)
         writer = await stack.enter_async_context(_writer(engine, settings).running())
         live = Live(

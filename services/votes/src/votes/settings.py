@@ -55,6 +55,10 @@ class Settings(ServiceSettings):
     patience: timedelta = Field(
         default=timedelta(seconds=3), description="How long a request waits for a database that is away."
     )
+    admission_timeout: timedelta = Field(
+        default=timedelta(milliseconds=750),
+        description="How long Redis may take to count a vote, twice; then it is taken without and held as unchecked.",
+    )
     pool_size: int = Field(default=5, ge=1, description="Database connections that each process keeps.")
     stream_tools: int = Field(default=50, ge=1, description="Most tools that one live stream may follow.")
     stream_clients: int = Field(default=2000, ge=1, description="Most live streams of one replica; past it 503.")

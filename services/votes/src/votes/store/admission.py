@@ -15,13 +15,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ..domain import Limits, Observation
 
 _log = structlog.get_logger("votes.admission")
 _FAILURES = Counter("votes_admission_failures_total", "Votes that could not be checked in Redis.")
 
-_TIMEOUT = 0.25
 _PAUSE = 1.0
 
 # Counters run from their first vote until they expire; sets hold voters, so that one who changes a vote ten times is
@@ -57,9 +57,12 @@ class Visit:
 
 
 class Admission:
-    """Counts votes by voter, network and kind of client. ``redis_url`` ``None`` means: nothing is ever checked."""
+    """Counts votes by voter, network and kind of client. ``redis_url`` ``None`` means: nothing is ever checked.
 
-    def __init__(self, redis_url: str | None, limits: Limits) -> None:
+    ``timeout`` (seconds) bounds one try; a second one follows, since a busy moment of our own process looks the same.
+    """
+
+    def __init__(self, redis_url: str | None, limits: Limits, *, timeout: float = 0.75) -> None:
         self._limits = limits
         self._away_until = 0.0
         self._redis: Redis | None = None
@@ -67,11 +70,10 @@ class Admission:
             pool = BlockingConnectionPool.from_url(
                 redis_url,
                 max_connections=64,
-                timeout=1,
-                socket_timeout=_TIMEOUT,
-                socket_connect_timeout=_TIMEOUT,
-                # One more try for a pooled connection that died with a restarted server.
-                retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+                timeout=2 * timeout,
+                socket_timeout=timeout,
+                socket_connect_timeout=timeout,
+                retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError, RedisTimeoutError)),
             )
             self._redis = Redis.from_pool(pool)
             self._script = self._redis.register_script(_SCRIPT)
