@@ -186,15 +186,13 @@ _MID = {Fault.STALL, Fault.CUT, Fault.RESET_MID, Fault.MALFORMED, Fault.ERROR_EV
 
 
 async def _break_mid(request: web.Request, response: web.StreamResponse, fault: Fault) -> web.StreamResponse:
-    if fault is Fault.STALL:
-        await asyncio.sleep(3600)
+    # What has been sent arrives before what breaks: a real break seldom shares a packet with what came before it.
+    await asyncio.sleep(3600 if fault is Fault.STALL else 0.05)
     if fault is Fault.MALFORMED:
         await response.write(b'data: {"id": "brok\n\n')
-        await asyncio.sleep(0)
     if fault is Fault.ERROR_EVENT:
         await response.write(_event({"error": {"message": "the model fell over", "type": "server_error"}}))
     if fault is Fault.RESET_MID and request.transport is not None:
-        await asyncio.sleep(0.05)
         request.transport.abort()
     return response
 

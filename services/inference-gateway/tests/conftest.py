@@ -162,6 +162,9 @@ async def start(
         folder = tmp_path / "providers"
         folder.mkdir(exist_ok=True)
         write_providers(folder, simulator)
+        for name, (old, new) in settings.pop("change_providers", {}).items():
+            path = folder / f"{name}.toml"
+            path.write_text(path.read_text().replace(old, new))
         made = Settings(
             **{
                 "database_url": await make_database("inference_gateway"),

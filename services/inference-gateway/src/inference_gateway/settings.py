@@ -39,6 +39,9 @@ class Settings(ServiceSettings):
     first_token_seconds: float = Field(
         default=60.0, gt=0, description="Deadline for the first event of a stream; after it the next provider is tried."
     )
+    answer_seconds: float = Field(
+        default=300.0, gt=0, description="Deadline of one provider's answer that is not streamed."
+    )
     idle_seconds: float = Field(default=60.0, gt=0, description="Longest silence within a stream.")
     request_seconds: float = Field(default=600.0, gt=0, description="Deadline of a request over all its attempts.")
     max_attempts: int = Field(default=4, ge=1, description="Providers that are tried for one request.")

@@ -72,7 +72,8 @@ def broken_before(deployment: Deployment, fault: BaseException) -> End:
         error = GatewayError("deadline_exceeded", f"{who} did not answer in time", extra=extra)
         return End("timeout", "no_answer_in_time", error=error, retry=True, blame=True)
     if isinstance(fault, aiohttp.ClientConnectorError | AddressNotAllowed | aiohttp.ConnectionTimeoutError):
-        reason = "address_not_allowed" if isinstance(fault, AddressNotAllowed) else "no_connection"
+        cause = getattr(fault, "os_error", fault)
+        reason = "address_not_allowed" if isinstance(cause, AddressNotAllowed) else "no_connection"
         error = GatewayError("provider_failed", f"{who} can't be reached", extra=extra)
         return End("not_sent", reason, error=error, retry=True, blame=True)
     if isinstance(fault, Malformed | ErrorInStream):

@@ -27,6 +27,7 @@ class Limits:
     """Deadlines in seconds; ``until`` is the request's own, on the event loop's clock."""
 
     first_token_s: float
+    answer_s: float
     idle_s: float
     until: float
 
@@ -53,7 +54,7 @@ class Attempt:
         presence, limits = self._presence, self._limits
         loop = asyncio.get_running_loop()
         started = loop.time()
-        first = limits.until if not self._asked.stream else min(started + limits.first_token_s, limits.until)
+        first = min(started + (limits.first_token_s if self._asked.stream else limits.answer_s), limits.until)
         body = self._asked.body_for(self._deployment)
         try:
             async with asyncio.timeout_at(first) as deadline:
@@ -94,12 +95,12 @@ class Attempt:
     ) -> End:
         loop = asyncio.get_running_loop()
         reader, presence, limits = self._reader, self._presence, self._limits
-        while not reader.done:
+        while not reader.done and reader.fault is None:
             data = await response.content.readany()
             if not data:
                 break
             piece = reader.feed(data)
-            if not piece:
+            if not piece or (reader.fault is not None and not self.began):
                 continue
             if presence.gone:
                 if not self._deployment.drain_when_gone:

@@ -138,7 +138,12 @@ class Requests:
                 asked,
                 send,
                 presence,
-                Limits(self._settings.first_token_seconds, self._settings.idle_seconds, until),
+                Limits(
+                    first_token_s=self._settings.first_token_seconds,
+                    answer_s=self._settings.answer_seconds,
+                    idle_s=self._settings.idle_seconds,
+                    until=until,
+                ),
             )
             headers = self._headers(named, candidate, number)
             started = time.monotonic()

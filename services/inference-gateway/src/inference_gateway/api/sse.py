@@ -35,28 +35,35 @@ class Reader:
     usage: Any = None
     upstream_id: str | None = None
     done: bool = False
+    fault: Malformed | ErrorInStream | None = None
     events: int = 0
     _buffer: bytes = b""
     _choices: set[int] = field(default_factory=set)
     _finished: set[int] = field(default_factory=set)
 
     def feed(self, data: bytes) -> bytes:
-        """Whole events out of the bytes so far, without `[DONE]`. Raises :class:`Malformed`, :class:`ErrorInStream`.
-
-        What was whole before a broken event is lost to the caller: it is raised at once.
-        """
+        """Whole events out of the bytes so far, without `[DONE]`. What breaks the stream is kept in ``fault``, so that
+        what came before it is not lost; :meth:`finish` raises it."""
         buffer = self._buffer + data if self._buffer else data
         if b"\r" in buffer:
             buffer = buffer.replace(b"\r\n", b"\n")
         *events, rest = buffer.split(b"\n\n")
-        if len(rest) > MAX_EVENT_BYTES:
-            raise Malformed(f"an event has more than {MAX_EVENT_BYTES} bytes")
         self._buffer = rest
-        kept = [event for event in events if self._look_at(event)]
+        kept = []
+        try:
+            for event in events:
+                if self._look_at(event):
+                    kept.append(event)
+        except (Malformed, ErrorInStream) as fault:
+            self.fault = fault
+        if len(rest) > MAX_EVENT_BYTES:
+            self.fault = Malformed(f"an event has more than {MAX_EVENT_BYTES} bytes")
         return b"\n\n".join(kept) + b"\n\n" if kept else b""
 
     def finish(self) -> None:
-        """The provider closed the connection: raises :class:`Malformed` where that was not the end."""
+        """The stream is over: raises :class:`Malformed` or :class:`ErrorInStream` where that was not its end."""
+        if self.fault is not None:
+            raise self.fault
         if not self.done:
             raise Malformed("the stream ended without [DONE]")
         if self._choices - self._finished:
