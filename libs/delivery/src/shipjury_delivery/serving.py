@@ -53,6 +53,7 @@ async def serve(app: AsgiApp, listening: socket.socket, stop: asyncio.Event) -> 
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # uvicorn would believe X-Forwarded-For of any local peer; services name their proxies
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )
