@@ -5,6 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,9 +14,10 @@ from shipjury_standalone.ports import free_port
 from votes.domain import Limits
 from votes.jobs import watch_once
 
-from .conftest import Replica, Service, add_tool, outbox
+from .conftest import Replica, Served, Service, add_tool, outbox
 
 Fold = Callable[[], Awaitable[None]]
+Serving = Callable[[Service], Awaitable[Served]]
 
 
 async def cast(service: Service, tool: str, count: int, address: str = "203.0.113.7", **headers: str) -> list[str]:
@@ -258,3 +260,13 @@ async def test_the_window_of_a_burst_ends(engine: AsyncEngine, replica: Replica,
         )
     await watch_once(engine, limits, datetime.now(UTC))
     assert await reasons(engine) == [("counted", "checked later")] * 4
+
+
+async def test_nor_does_one_invented_on_the_machine_itself(replica: Replica, serving: Serving, tool: str) -> None:
+    served = await serving(await replica(limit_network_voters=2))
+    states = []
+    for number in range(3):
+        async with httpx.AsyncClient(headers={"X-Forwarded-For": f"198.51.{number}.1"}) as reader:
+            answer = await reader.put(f"{served.address}/votes/{tool}", json={"verdict": "ship"})
+            states.append(answer.json()["my_vote"]["state"])
+    assert states == ["counted", "counted", "held"]
