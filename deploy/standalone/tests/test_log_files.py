@@ -1,10 +1,12 @@
 """Logs are JSON lines on disk and readable lines on the screen."""
 
+import asyncio
 import json
 from pathlib import Path
 
 from shipjury_standalone import log_files
 from shipjury_standalone.log_files import ChildLog
+from shipjury_standalone.testing import wait_until
 
 
 def test_a_child_line_that_is_no_json_becomes_an_event(tmp_path: Path) -> None:
@@ -46,3 +48,18 @@ def test_following_a_log_goes_on_after_it_turned(tmp_path: Path) -> None:
     path.rename(tmp_path / "edge.jsonl.1")
     path.write_text('{"event": "after the turn"}\n')
     assert next(lines).endswith("after the turn")
+
+
+async def test_traces_are_cut_when_they_grow_and_writers_go_on(tmp_path: Path) -> None:
+    traces, stop = tmp_path / "traces.jsonl", asyncio.Event()
+    with traces.open("a") as writer:
+        writer.write("x" * 1000)
+        writer.flush()
+        keeping = asyncio.create_task(log_files.keep_short(traces, stop, largest=500, every=0.01))
+        await wait_until(lambda: traces.stat().st_size == 0)
+        writer.write("after")
+        writer.flush()
+    assert traces.read_text() == "after"
+    assert (tmp_path / "traces.jsonl.1").stat().st_size == 1000
+    stop.set()
+    await keeping

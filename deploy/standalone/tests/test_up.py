@@ -8,13 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-from ruamel.yaml import YAML
 
 from shipjury_standalone.driven import DidNotStart, Driven
 
@@ -29,10 +27,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driven]:
     driven.abandon()
 
 
-def some_tool() -> str:
-    """The id of a tool of the starter catalog."""
-    first = min((file for file in (files("catalog") / "starter").iterdir()), key=lambda file: file.name)
-    return str(YAML(typ="safe").load(first.read_text())["id"])
+def some_tool(driven: Driven) -> str:
+    """The id of a tool of the starter catalog, once that is there."""
+    with driven.operators() as operator:
+        assert poll(lambda: bool(operator.get("/catalog/tools").json()))
+        found = operator.get("/catalog/tools").json()
+    return str((found if isinstance(found, list) else found["tools"])[0]["tool_id"])
 
 
 def vote(driven: Driven, tool: str, verdict: str = "ship") -> None:
@@ -136,7 +136,8 @@ def test_a_port_in_use_is_one_sentence_that_names_the_option(standalone: Standal
 
 def test_reset_asks_first_and_then_removes_everything(standalone: Standalone, tmp_path: Path) -> None:
     driven = standalone(tmp_path / "data", "--no-edge").start()
-    assert driven.command("down").stdout == "Stopped.\n"
+    stopped = driven.command("down")
+    assert stopped.stdout == "Stopped.\n", stopped.stderr
     assert driven.command("down").stdout == "Nothing is running.\n"
     asked = driven.command("reset")
     assert asked.returncode != 0
@@ -159,8 +160,8 @@ def test_a_signal_stops_everything_and_nothing_is_left(
 
 
 def test_kill_9_leaves_no_orphan_and_the_next_start_has_the_vote(standalone: Standalone, tmp_path: Path) -> None:
-    tool = some_tool()
     driven = standalone(tmp_path / "data").start()
+    tool = some_tool(driven)
     vote(driven, tool)
     assert driven.kill() == []
     again = standalone(tmp_path / "data", "--no-edge").start()
@@ -172,8 +173,8 @@ def test_kill_9_leaves_no_orphan_and_the_next_start_has_the_vote(standalone: Sta
 def test_a_part_that_is_killed_comes_back_and_nothing_is_lost(
     standalone: Standalone, tmp_path: Path, part: str
 ) -> None:
-    tool = some_tool()
     driven = standalone(tmp_path / "data", "--no-edge").start()
+    tool = some_tool(driven)
     vote(driven, tool)
     assert poll(lambda: ships(driven, tool) == 1)
     psutil.Process(driven.state.children[part]).kill()

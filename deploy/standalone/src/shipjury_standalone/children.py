@@ -154,14 +154,25 @@ def alive(pid_file: Path) -> psutil.Process | None:
     return None
 
 
+def ends(process: psutil.Process, seconds: float) -> bool:
+    """Wait for a process that is not our child; one that nobody has buried yet has ended too."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.02)
+    return False
+
+
 def end_left_over(pid_file: Path) -> None:
     """End what an earlier run left behind; its parent is gone, so nobody else will."""
     process = alive(pid_file)
     if process is not None:
         process.send_signal(signal.SIGINT)
-        try:
-            process.wait(5)
-        except psutil.TimeoutExpired:
+        if not ends(process, 5):
             kill_group(process.pid)
     pid_file.unlink(missing_ok=True)
 

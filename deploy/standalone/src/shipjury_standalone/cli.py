@@ -96,7 +96,9 @@ def up(
     data_dir: DataDir = None,
     port: Annotated[int, typer.Option(help="Port of the site.", min=0, max=65535)] = 8000,
     operator_port: Annotated[int, typer.Option(help="Port for operators.", min=0, max=65535)] = 8001,
-    kafka_port: Annotated[int | None, typer.Option(help="Port of the event broker; by default any free one.")] = None,
+    kafka_port: Annotated[
+        int | None, typer.Option(help="Port of the event broker; by default 9092 where it is free.")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Model that judges: one of the edge runner's, or model:provider.")
     ] = None,

@@ -25,7 +25,7 @@ class Driven:
 
     def __init__(self, data: Path, *options: str, environment: dict[str, str] | None = None) -> None:
         self.folder = DataFolder(data)
-        self.options = ["--port", "0", "--operator-port", "0", *options]
+        self.options = ["--port", "0", "--operator-port", "0", "--kafka-port", "0", *options]
         self.environment = environment or {}
         self.output = data.with_name(f"{data.name}.output")
         self.runner: list[str] = []

@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from . import children
 
 LEAST_FREE = 300 * 1024 * 1024
@@ -179,9 +177,7 @@ def stop(folder: DataFolder, seconds: float = 30) -> bool:
     if process is None:
         return False
     process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(seconds)
-    except psutil.TimeoutExpired:
+    if not children.ends(process, seconds):
         process.kill()  # its children notice and end themselves
-        process.wait(5)
+        children.ends(process, 5)
     return True

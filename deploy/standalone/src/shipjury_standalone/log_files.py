@@ -1,8 +1,12 @@
 """Logs: one JSON object a line, one file a part, rotated; and ``shipjury logs``, which reads them for people."""
 
+import asyncio
+import contextlib
 import json
 import logging
 import logging.handlers
+import os
+import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -26,6 +30,20 @@ def services_log_to(path: Path) -> None:
     handler = rotating(path)
     handler.setFormatter(formatter)
     root.handlers[:] = [handler]
+
+
+async def keep_short(path: Path, stop: asyncio.Event, largest: int = 4 * LARGEST, every: float = 30) -> None:
+    """Turn a file that several processes append to, until ``stop``: its content moves beside it, the file stays."""
+    while not stop.is_set():
+        await asyncio.to_thread(_cut, path, largest)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), every)
+
+
+def _cut(path: Path, largest: int) -> None:
+    if path.exists() and path.stat().st_size > largest:
+        shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+        os.truncate(path, 0)
 
 
 class ChildLog:

@@ -12,7 +12,7 @@ from .embedded.postgres import Postgres
 from .embedded.redis import Redis
 from .folder import DataFolder
 from .log_files import ChildLog
-from .ports import answers, free_port
+from .ports import answers
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
@@ -54,14 +54,13 @@ Part = Postgres | Redis | Program
 class Parts:
     """All parts of one data folder. Spawn them from the main thread."""
 
-    def __init__(self, folder: DataFolder, kafka_port: int | None) -> None:
+    def __init__(self, folder: DataFolder, kafka_port: int) -> None:
         self._folder = folder
         self.postgres = Postgres(folder.path / "postgres", log=ChildLog(folder.logs / "postgres.jsonl", "postgres"))
         self.redis = Redis(folder.path / "redis", log=ChildLog(folder.logs / "redis.jsonl", "redis"))
-        port = kafka_port or free_port()
-        data = ["--data", str(folder.path / "kafka"), "--port", str(port)]
+        data = ["--data", str(folder.path / "kafka"), "--port", str(kafka_port)]
         self.broker = Program(
-            "The broker", ["shipjury_broker", *data], port, folder, "broker", _plain_environment(folder)
+            "The broker", ["shipjury_broker", *data], kafka_port, folder, "broker", _plain_environment(folder)
         )
         self.edge: Program | None = None
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import logging
 import os
@@ -17,12 +18,13 @@ from .databases import make_databases, migrate
 from .display import Display
 from .environment import EMBEDDED_MODEL, Addresses, edge_environment, judging_model, services_environment
 from .folder import DataFolder, State
-from .log_files import services_log_to
+from .log_files import keep_short, services_log_to
 from .parts import Parts
-from .ports import free_port, listen
+from .ports import answers, free_port, listen
 from .services import CATALOG, SERVICES, Service
 
 STOP_SECONDS = 1.5
+USUAL_KAFKA_PORT = 9092
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,16 @@ def up(options: Options, display: Display) -> None:
         asyncio.run(_Run(options, display, folder, readers, operators).run())
 
 
+def kafka_port(folder: DataFolder, wanted: int | None) -> int:
+    """The port that was asked for (0: any free one); else the one of last time, or Kafka's own, where it is free."""
+    if wanted is not None:
+        return wanted or free_port()
+    last = int(folder.note("kafka port") or USUAL_KAFKA_PORT)
+    chosen = free_port() if answers(last) else last
+    folder.remember("kafka port", str(chosen))
+    return chosen
+
+
 class _Run:
     """One run: from nothing to serving, and back."""
 
@@ -60,7 +72,7 @@ class _Run:
         self.options, self.display, self.folder = options, display, folder
         self.readers, self.operators = readers, operators
         self.model = judging_model(options.model, os.environ)
-        self.parts = Parts(folder, options.kafka_port)
+        self.parts = Parts(folder, kafka_port(folder, options.kafka_port))
         self.stop = asyncio.Event()
         self.edge_operators = free_port()
 
@@ -70,14 +82,14 @@ class _Run:
             with self.display.step("Starting Postgres, Redis, the broker and the engine", "2 s"):
                 addresses = self._spawn()
                 os.environ.update(services_environment(self.folder, addresses, self.model))
-                landed = await asyncio.to_thread(_import_services)  # while the parts start
+                await asyncio.to_thread(_import_services)  # while the parts start
                 await asyncio.to_thread(self._wait_for_parts)
             self.watching = asyncio.create_task(self.parts.watch(self.stop, self.display.warn))
             with self.display.step("Making databases and topics", "5 s the first time"):
                 await make_databases(self.parts.postgres, self.folder)
-                await migrate(self.parts.postgres, self.folder, [service.package for service in landed])
+                await migrate(self.parts.postgres, self.folder, [service.package for service in SERVICES])
             if not self.stop.is_set():
-                await self._serve(landed, addresses)
+                await self._serve(addresses)
         finally:
             self.stop.set()
             self.display.close()
@@ -123,7 +135,7 @@ class _Run:
         for part in self.parts.all:
             part.wait()
 
-    async def _serve(self, landed: list[Service], addresses: Addresses) -> None:
+    async def _serve(self, addresses: Addresses) -> None:
         from shipjury_delivery import process, telemetry
         from shipjury_delivery.serving import serve
 
@@ -131,13 +143,14 @@ class _Run:
         services_log_to(self.folder.logs / "services.jsonl")
         logging.getLogger("asyncio").setLevel(logging.WARNING)
         async with contextlib.AsyncExitStack() as stack:
-            running = [await _enter(stack, service) for service in landed]
+            running = [await _enter(stack, service) for service in SERVICES]
             await _make_topics(running)
             loops: list[Coroutine[Any, Any, None]] = []
             for one in running:
                 loops.append(process.run_background(one.service.name, one.api.background, self.stop))
                 loops.append(process.run_worker(one.worker, self.stop))
             public, operators = self._origins(running)
+            loops.append(keep_short(self.folder.traces, self.stop))
             loops += [serve(public, self.readers, self.stop), serve(operators, self.operators, self.stop)]
             self._tell_where(addresses)
             after = asyncio.create_task(self._after_start(addresses))
@@ -161,7 +174,7 @@ class _Run:
         if self.options.edge:
             behind["edge"] = operators.guard(forward(f"http://127.0.0.1:{self.edge_operators}"), key, "edge")
         front = operators.guard(index(sorted(behind)), key, "operators")
-        site = next((process.public_app(one.api, one.settings) for one in running if one.service is CATALOG), front)
+        site = next(process.public_app(one.api, one.settings) for one in running if one.service is CATALOG)
         return by_prefix(public, site), by_prefix(behind, front)
 
     def _tell_where(self, addresses: Addresses) -> None:
@@ -238,15 +251,10 @@ async def _make_topics(running: list[_Running]) -> None:
     await ensure_topics(running[0].settings, subscriptions)
 
 
-def _import_services() -> list[Service]:
-    landed = []
+def _import_services() -> None:
+    gc.disable()  # nothing of what is imported becomes garbage; looking for some takes a tenth of the time
     for service in SERVICES:
-        try:
-            importlib.import_module(f"{service.package}.app")
-        except ModuleNotFoundError as missing:
-            if missing.name != f"{service.package}.app":
-                raise
-            continue
-        landed.append(service)
+        importlib.import_module(f"{service.package}.app")
     importlib.import_module("shipjury_delivery.process")
-    return landed
+    gc.freeze()
+    gc.enable()
