@@ -120,7 +120,7 @@ def test_a_published_tool_gets_a_verdict_though_the_panel_is_killed(product: Pro
         "catalog-worker",
         "sh",
         "-c",
-        "cat > /tmp/quillbase.yaml && python -m catalog tools publish /tmp/quillbase.yaml",
+        "cat > /tmp/quillbase.yaml && python -m catalog publish /tmp/quillbase.yaml",
         stdin=TOOL.strip() + "\n" + facts,
     )
     product.compose("kill", "panel-worker")
@@ -167,12 +167,9 @@ def test_the_digest_reaches_the_mailbox_and_one_click_ends_it(product: Product, 
 
     until(
         "a verdict in the digest",
-        lambda: (
-            "Quillbase"
-            in product.compose("exec", "-T", "notifier-worker", "python", "-m", "notifier", "digest", "preview")
-        ),
+        lambda: "Quillbase" in product.compose("exec", "-T", "notifier-worker", "python", "-m", "notifier", "preview"),
     )
-    product.compose("exec", "-T", "notifier-worker", "python", "-m", "notifier", "digest", "send")
+    product.compose("exec", "-T", "notifier-worker", "python", "-m", "notifier", "send")
     digest = until("the digest", lambda: newest("Weekly AI Tool Verdicts,"))
     message = mailbox.get(f"/api/v1/message/{digest['ID']}").json()
     assert "Quillbase" in message["Text"]

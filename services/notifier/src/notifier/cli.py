@@ -19,7 +19,6 @@ from .store.issues import FIRST_PERIOD, Issue, NothingNew
 
 cli = service_cli("notifier", Settings, api, worker)
 commands = typer.Typer(help="Preview, send and stop the weekly digest.", no_args_is_help=True)
-cli.add_typer(commands, name="digest")
 
 
 @commands.command()
@@ -121,3 +120,6 @@ def _switch(is_on: bool) -> None:
 
     asyncio.run(run())
     typer.echo("mails are paused" if is_on else "mails go out")
+
+
+cli.registered_commands += commands.registered_commands
