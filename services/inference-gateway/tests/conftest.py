@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from uuid_utils import uuid7
 
 from inference_gateway import app as composition
 from inference_gateway.ledger_worker import take
 from inference_gateway.settings import Settings
 from inference_gateway.store import accounts
 from inference_gateway.store.admission import SHARDS, Streams, epoch
+from inference_gateway.store.entries import Facts
 from inference_gateway.store.resp import RedisPipe
 from inference_gateway.store.tables import ledger
 from shipjury_delivery.serving import bind, serve
@@ -136,10 +139,44 @@ class Gateway:
 
     async def refresh(self) -> None:
         """Re-read the snapshot now."""
-        for part in self.api.background:
-            owner = getattr(part, "__self__", None)
-            if hasattr(owner, "refresh"):
-                await owner.refresh()
+        await self._snapshots().refresh()
+
+    def _snapshots(self) -> Any:
+        owners = [getattr(part, "__self__", None) for part in self.api.background]
+        return next(owner for owner in owners if hasattr(owner, "refresh"))
+
+    def accounts(self) -> Any:
+        """The accounts that the replica knows."""
+        return self._snapshots().current.accounts
+
+    def facts(self, **changes: Any) -> Facts:
+        """Facts of an attempt of the bootstrap key."""
+        account = next(iter(self.accounts().values()))
+        values: dict[str, Any] = {
+            "attempt_id": str(uuid7()),
+            "request_id": f"req_{uuid7().hex}",
+            "first": True,
+            "organisation_id": account.organisation_id,
+            "project_id": account.project_id,
+            "key_id": account.key_id,
+            "cost_centre": None,
+            "end_user": None,
+            "provider": "alpha",
+            "model": "sim-chat",
+            "route": "/v1/completions",
+            "started_at": datetime.now(UTC),
+            "price_version": "alpha/1",
+            "bound_nano_usd": 100,
+            "counters": (),
+            "explanation": None,
+        }
+        return Facts(**values | changes)
+
+    async def counters(self) -> dict[str, int]:
+        """Every budget's counter."""
+        names = await self.pipe.call("KEYS", "sj:*:c:*")
+        assert isinstance(names, list)
+        return {name.decode(): int(await self.pipe.call("GET", name)) for name in names}  # type: ignore[call-overload]
 
     async def budget(self, limit: int, metric: str = "nano_usd", window: str = "total", scope: str = "project") -> str:
         """Put a budget on the bootstrap project or key."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -178,3 +180,12 @@ async def test_a_reader_that_stops_reading_holds_a_bounded_part_of_the_stream(st
 
 async def _ledgered(gateway: Any) -> bool:
     return bool(await gateway.ledger())
+
+
+def test_every_line_of_the_reference_is_held_by_a_test_of_this_file() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/streaming.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page))
+    tests = {name for name in globals() if name.startswith("test_")} - {
+        "test_every_line_of_the_reference_is_held_by_a_test_of_this_file"
+    }
+    assert named == tests

@@ -58,6 +58,12 @@ class Price:
         total = (tokens.input - tokens.cached_input) * fresh + tokens.cached_input * cached + tokens.output * output
         return round_half_even(total, scale)
 
+    def exact(self, tokens: Tokens) -> Fraction:
+        """Cost in nano-USD before rounding: what prices are compared by."""
+        fresh, cached, output, scale = self._scaled
+        total = (tokens.input - tokens.cached_input) * fresh + tokens.cached_input * cached + tokens.output * output
+        return Fraction(total, scale)
+
     def bound(self, tokens: Tokens) -> int:
         """Most that these tokens can cost in nano-USD, however many of the input turn out to be cached."""
         fresh, cached, output, scale = self._scaled

@@ -7,6 +7,7 @@ order. The result explains itself (`GET /v1/requests/{id}`).
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from fractions import Fraction
 from typing import Any
 
 from .bounds import Size, expected
@@ -132,11 +133,13 @@ def order(
     return sorted(candidates, key=rank)
 
 
-def _sort_key(candidate: Candidate, seen: Health, need: Need, route: Route, policy: Policy) -> tuple[float, float]:
+def _sort_key(
+    candidate: Candidate, seen: Health, need: Need, route: Route, policy: Policy
+) -> tuple[float, float | Fraction]:
     if route.sort == "cheapest":
         if candidate.price is None:
             return (1.0, 0.0)
-        return (0.0, candidate.price.cost(expected(need.size, candidate.deployment.max_output_tokens)))
+        return (0.0, candidate.price.exact(expected(need.size, candidate.deployment.max_output_tokens)))
     if route.sort == "preferred":
         listed = policy.preferred
         provider = candidate.deployment.provider
