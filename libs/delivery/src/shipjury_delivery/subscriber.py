@@ -62,6 +62,7 @@ class Subscriber(ConsumerRebalanceListener, Generic[D]):  # type: ignore[misc]
             database_answers=lambda: answers(engine),
         )
         self._generation = 0
+        self._committed: dict[TopicPartition, int] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._stop = asyncio.Event()
@@ -124,6 +125,7 @@ class Subscriber(ConsumerRebalanceListener, Generic[D]):  # type: ignore[misc]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), _REVOKE_SECONDS)
         for gone in revoked:
+            self._committed.pop(gone, None)
             with contextlib.suppress(KeyError):
                 LAG.remove(self.group, gone.topic, str(gone.partition))
 
@@ -136,12 +138,14 @@ class Subscriber(ConsumerRebalanceListener, Generic[D]):  # type: ignore[misc]
             return
         generation = self._generation
         self._idle.clear()
+        for record in records:  # until it is committed, the lag starts here
+            self._committed.setdefault(TopicPartition(record.topic, record.partition), record.offset)
         try:
             await self._applied(records, generation)
             await self._commit(records, generation)
         except Abandoned:
-            # Positions were reset by the rebalance; after `stop` nothing more may be fetched and committed.
-            self._abandoned = self._stop.is_set()
+            self._abandoned = self._stop.is_set()  # from then on nothing may be committed
+            self._rewind(records)
         finally:
             self._idle.set()
 
@@ -175,14 +179,30 @@ class Subscriber(ConsumerRebalanceListener, Generic[D]):  # type: ignore[misc]
                 _log.warning("offsets wait for the broker", group=self.group, error=type(error).__name__)
             if await pause(self._stop, back_off.next()):
                 raise Abandoned
-        self._measure(consumer, last)
+        self._note(last)
+        self.measure()
 
-    def _measure(self, consumer: Any, last: dict[TopicPartition, Record]) -> None:
+    def _rewind(self, records: Sequence[Record]) -> None:
+        """Fetch again what is given up here, as far as it is still ours. A rebalance resets positions anyway."""
+        consumer: Any = self._subscriber.consumer
+        first: dict[TopicPartition, int] = {}
+        for record in records:
+            first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
+        for partition, offset in first.items():
+            with contextlib.suppress(IllegalStateError):
+                consumer.seek(partition, offset)
+
+    def measure(self) -> None:
+        """Set the gauges of lag: how far each partition's end is from what was applied and committed."""
+        consumer: Any = self._subscriber.consumer
+        for partition in consumer.assignment() if consumer else ():
+            end, applied = consumer.highwater(partition), self._committed.get(partition)
+            if end is not None and applied is not None:
+                LAG.labels(self.group, partition.topic, str(partition.partition)).set(max(end - applied, 0))
+
+    def _note(self, last: dict[TopicPartition, Record]) -> None:
         for partition, record in last.items():
-            end = consumer.highwater(partition) if partition in consumer.assignment() else None
-            if end is not None:
-                behind = max(end - record.offset - 1, 0)
-                LAG.labels(self.group, partition.topic, str(partition.partition)).set(behind)
+            self._committed[partition] = record.offset + 1
             AGE.labels(self.group, partition.topic).set(max(time.time() - record.timestamp / 1000, 0))
 
     async def _bury(self, record: Record, why: Why, error: BaseException, attempts: int) -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("shipjury.worker")
 
+_MEASURE_SECONDS = 10.0
+
 
 class Working:
     """The parts of a running worker, and their health."""
@@ -77,6 +79,7 @@ class Working:
         parts: list[Coroutine[Any, Any, None]] = [
             self._wakeups.run(stop),
             keep_house(self._worker.service, self._worker.engine, self._worker.settings, stop),
+            self._measure(stop),
             self._with_broker(stop),
             *(runner.run(stop) for runner in self._runners),
         ]
@@ -95,6 +98,12 @@ class Working:
         finally:
             await self._producer.stop()
             await self._broker.stop()
+
+    async def _measure(self, stop: asyncio.Event) -> None:
+        """Keep the lag true while a subscriber waits: it may be the one who does not get on."""
+        while not await pause(stop, _MEASURE_SECONDS):
+            for one in self.subscribers:
+                one.measure()
 
     async def _ensure_topics(self, stop: asyncio.Event) -> None:
         back_off = BackOff(0.3, 10)
