@@ -41,9 +41,9 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Made by `tools/generate.py` from the code; do not edit. Every process reads its settings from the environment, and",
-        "from files of the same names in lower case in the folder that `SHIPJURY_SECRETS_DIR` names. They never change while",
-        "it runs.",
+        "Made by `tools/generate.py` from the code; do not edit. Every process reads its settings from the",
+        "environment, and from files of the same names in lower case in the folder that `SHIPJURY_SECRETS_DIR`",
+        "names. They never change while it runs.",
     ]
     common = set(ServiceSettings.model_fields)
     lines += ["", "## Each service", "", "With the service's own prefix in place of `<SERVICE>_`.", "", *_head()]
@@ -124,7 +124,7 @@ def commands_page() -> str:
 
 def _arguments(command: Any) -> list[str]:
     return [
-        argument.make_metavar(click.Context(command))
+        argument.metavar or str(argument.name).upper()
         for argument in command.params
         if argument.param_type_name == "argument"
     ]
