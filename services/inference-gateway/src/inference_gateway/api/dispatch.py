@@ -1,5 +1,7 @@
 """The public ASGI app: completions go straight to the request path, everything else to FastAPI."""
 
+from dataclasses import dataclass
+
 import structlog
 
 from ..domain.errors import GatewayError
@@ -8,6 +10,16 @@ from .http import Receive, Scope, Send, respond_error
 from .requests import Requests
 
 _log = structlog.get_logger("inference_gateway.api")
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """The route's name, as measurements look for it."""
+
+    path: str
+
+
+_ROUTES = {path: _Route(path) for path in ENDPOINTS}
 
 
 class Dispatch:
@@ -22,6 +34,7 @@ class Dispatch:
         if scope["type"] != "http" or scope["path"] not in ENDPOINTS:
             await self._rest(scope, receive, send)  # type: ignore[operator]
             return
+        scope["route"] = _ROUTES[scope["path"]]
         started = False
 
         async def watched(message: dict[str, object]) -> None:
@@ -31,9 +44,8 @@ class Dispatch:
 
         try:
             await self._requests(scope, receive, watched)  # type: ignore[arg-type]
-        except Exception as error:
+        except Exception:
             _log.exception("a request failed by the gateway's fault", path=scope["path"])
             if started:
                 raise
             await respond_error(send, GatewayError("internal_error", "a fault of the gateway"), [])
-            del error
