@@ -129,9 +129,12 @@ async def test_a_full_disk_refuses_with_a_storage_error_and_takes_more_when_ther
         assert (await client.produce(topic, batch_of((b"k", b"before")))).error_code == ErrorCode.none
         _, hard = resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE, (20_000, hard))
+        log = broker.data / "topics" / topic / "0.log"
+        size = log.stat().st_size
         for _ in range(3):
             refused = await client.produce(topic, batch_of((b"k", b"x" * 30_000)))
             assert refused.error_code == ErrorCode.kafka_storage_error
+            assert log.stat().st_size == size, "nothing torn is left behind"
         assert (await client.produce(topic, batch_of((b"k", b"small")))).error_code == ErrorCode.none
         resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
         assert (await client.produce(topic, batch_of((b"k", b"y" * 30_000)))).base_offset == 2

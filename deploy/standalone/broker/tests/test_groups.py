@@ -109,6 +109,32 @@ async def test_a_client_that_hangs_up_while_it_joins_holds_up_nobody(group: Grou
     assert list(joined.members) == ["a"]
 
 
+async def test_a_member_that_asks_again_on_a_new_connection_is_answered_there(group: Group) -> None:
+    await stable(group, member("a"))
+    [newcomer] = joining(group, member("b"))
+    await asyncio.sleep(0)
+    again = asyncio.create_task(group.join(member("b"), "consumer", is_new=False))
+    await asyncio.wait([newcomer], timeout=10)
+    assert newcomer.cancelled()
+    await group.join(member("a"), "consumer", is_new=False)
+    assert (await asyncio.wait_for(again, 10)).member_id == "b"
+
+
+async def test_a_member_that_waits_for_its_share_is_not_taken_for_silent(group: Group, until: Until) -> None:
+    await group.join(member("a"), "consumer", is_new=True)
+    waiting = joining(group, member("b", session=0.05))
+    await asyncio.sleep(0)
+    await group.join(member("a"), "consumer", is_new=False)
+    await asyncio.gather(*waiting)
+    follower = asyncio.create_task(group.sync("b", group.generation, {}))
+    probe = Group("other", LIMITS)
+    await probe.join(member("as short", session=0.05), "consumer", is_new=True)
+    await until(lambda: not probe.members)
+    await group.sync("a", group.generation, {"a": b"1", "b": b"2"})
+    assert await follower == b"2"
+    await until(lambda: "b" not in group.members)
+
+
 async def test_two_that_start_together_are_in_the_first_generation_together(group: Group) -> None:
     first, second = group.announce("x", 60), group.announce("y", 60)
     one = asyncio.create_task(group.join(member(first), "consumer", is_new=False))

@@ -58,6 +58,22 @@ def test_a_reader_sees_nothing_that_is_not_on_disk(tmp_path: Path, batch_of: Bui
     assert values(partition.read(0, MAX)) == [(0, b"a")]
 
 
+async def test_what_is_written_during_an_fsync_waits_for_the_next_one(tmp_path: Path, batch_of: Build) -> None:
+    partition = Partition(tmp_path / "0.log")
+    first, second = batch_of((b"k", b"a")), batch_of((b"k", b"b"))
+    partition.append(first, accept(first, MAX))
+    fsync_covers = partition.end, partition.next_offset
+    promises = [partition.durable()]
+    partition.append(second, accept(second, MAX))
+    promises.append(partition.durable())
+    partition.synced(*fsync_covers)
+    assert [promise.done() for promise in promises] == [True, False]
+    assert values(partition.read(0, MAX)) == [(0, b"a")]
+    partition.synced(partition.end, partition.next_offset)
+    assert promises[1].done()
+    assert values(partition.read(0, MAX)) == [(0, b"a"), (1, b"b")]
+
+
 def test_an_offset_outside_the_log_is_refused(tmp_path: Path, batch_of: Build) -> None:
     partition = Partition(tmp_path / "0.log")
     append(partition, batch_of((b"k", b"a")))

@@ -29,6 +29,8 @@ class GroupHandlers:
         if not name:
             raise Refused(ErrorCode.invalid_group_id, "a group has a name")
         if name not in self.groups:
+            if len(self.groups) >= self.limits.groups:
+                raise Refused(ErrorCode.policy_violation, f"at most {self.limits.groups} groups")
             self.groups[name] = Group(name, self.limits)
         return self.groups[name]
 

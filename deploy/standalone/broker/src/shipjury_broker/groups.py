@@ -9,6 +9,7 @@ import asyncio
 import uuid
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from kio.schema.errors import ErrorCode
 
@@ -99,6 +100,7 @@ class Group:
         if (handle := self._announced.pop(member.id, None)) is not None:
             handle.cancel()
         joining: asyncio.Future[Joined] = asyncio.get_running_loop().create_future()
+        _supersede(member.joining)
         member.joining = joining
         self._stop_expiry(member)
         self._rebalance()
@@ -187,8 +189,18 @@ class Group:
                     other.syncing.set_result(other.assignment)
         if self.state == State.STABLE:
             return member.assignment
+        return await self._wait_for_share(member)
+
+    async def _wait_for_share(self, member: Member) -> bytes:
+        """While it waits for the leader a member counts as alive (it sends no heartbeats then), as in Kafka."""
+        _supersede(member.syncing)
         member.syncing = asyncio.get_running_loop().create_future()
-        return await member.syncing
+        self._stop_expiry(member)
+        try:
+            return await member.syncing
+        finally:
+            if self.members.get(member.id) is member:
+                self._alive(member)
 
     def heartbeat(self, member_id: str, generation: int) -> None:
         """Raises Refused(rebalance_in_progress) when the member shall join again."""
@@ -238,6 +250,12 @@ class Group:
         for handle in [*self._announced.values(), *(member.expiry for member in self.members.values()), self._deadline]:
             if handle is not None:
                 handle.cancel()
+
+
+def _supersede(waiting: asyncio.Future[Any] | None) -> None:
+    """The same member asked again, on another connection: nobody listens to the first answer any more."""
+    if waiting is not None:
+        waiting.cancel()
 
 
 def _common(first: Member, others: list[Member]) -> list[str]:

@@ -17,5 +17,6 @@ class Limits:
     partitions: int = 1000
     session_timeout_min: float = 0.5
     session_timeout_max: float = 1800.0
+    groups: int = 1000
     group_members: int = 250
     metadata_size: int = 4096

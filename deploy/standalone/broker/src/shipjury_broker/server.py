@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from shipjury_broker.admin import AdminHandlers
 from shipjury_broker.coordinator import GroupHandlers
@@ -51,7 +52,7 @@ class Broker:
             raise BrokerError(
                 f"the broker listens on loopback only (it has no authentication): 127.0.0.1 or ::1, not {host}"
             )
-        self._data, self._host, self._port = Path(data), host, port
+        self._data, self._host, self._port = Path(data), "127.0.0.1" if host == "localhost" else host, port
         self._limits, self._clock = limits or Limits(), clock
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -123,11 +124,13 @@ class Broker:
         try:
             await asyncio.wait([reading, answering], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for part in (reading, answering):
-                part.cancel()
-            while not pending.empty():
-                pending.get_nowait()[1].cancel()
             writer.close()
+            ending: list[asyncio.Task[Any]] = [reading, answering]
+            while not pending.empty():
+                ending.append(pending.get_nowait()[1])
+            for part in ending:
+                part.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
 
     async def _read(self, reader: asyncio.StreamReader, pending: _Pending) -> None:
         try:
