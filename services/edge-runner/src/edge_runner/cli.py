@@ -3,6 +3,7 @@
 import asyncio
 import shlex
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,8 @@ from .fitting import rows, table
 from .memory import memory_of
 from .model_list import load_models
 from .node import Node
+from .pull import PullFailed
+from .pull import pull as get_weights
 from .settings import EdgeSettings
 from .weights import WeightsMissing, WrongHash
 
@@ -66,6 +69,29 @@ def fit(
         raise SystemExit(f"edge-runner: {error}") from error
     for line in table(found, given, context, slots, kv_type):
         typer.echo(line)
+
+
+@cli.command()
+def pull(
+    model: Annotated[str, typer.Argument(help="Id in the model list.")],
+    quantization: Annotated[str | None, typer.Option(help="Which file; by default the list's first.")] = None,
+    from_file: Annotated[Path | None, typer.Option("--from", help="A GGUF file that is already here.")] = None,
+    accept_licence: Annotated[str | None, typer.Option(help="Name of a licence that restricts the use.")] = None,
+) -> None:
+    """Fetch, verify and store a model's weights; a pull that was cut off is resumed."""
+    settings = _settings()
+    try:
+        got = get_weights(
+            load_models(settings.model_list).find(model),
+            settings.models_dir,
+            quantization=quantization,
+            from_file=from_file,
+            accepted=accept_licence,
+            tell=typer.echo,
+        )
+    except (UnknownModel, PullFailed, ValueError, OSError) as error:
+        raise SystemExit(f"edge-runner: {error}") from error
+    typer.echo(f"{got.path}\nsha256 {got.sha256}")
 
 
 @cli.command()

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,10 +59,33 @@ def locate(source: Source, stored: Path) -> Path | None:
 
 def verify(path: Path, weights: Weights) -> str:
     """The file's sha256 (hex). Raises :class:`WrongHash` where the list states another."""
-    digest = sha256_of(path)
+    digest = _remembered(path) or sha256_of(path)
     if weights.sha256 is not None and digest != weights.sha256:
         raise WrongHash(f"{path}: sha256 is {digest}, the list says {weights.sha256}: this file is not served")
     return digest
+
+
+def remember(path: Path, digest: str) -> None:
+    """Note a file's hash beside it: hashing 14 GB at every start would take half a minute."""
+    _note(path).write_text(json.dumps({"sha256": digest, **_identity(path)}))
+
+
+def _remembered(path: Path) -> str | None:
+    """The noted hash, where the file has not changed since."""
+    try:
+        noted = json.loads(_note(path).read_text())
+    except (OSError, ValueError):
+        return None
+    return str(noted["sha256"]) if _identity(path).items() <= noted.items() else None
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256.json")
+
+
+def _identity(path: Path) -> dict[str, int]:
+    found = path.stat()
+    return {"size": found.st_size, "modified_ns": found.st_mtime_ns}
 
 
 def sha256_of(path: Path) -> str:
