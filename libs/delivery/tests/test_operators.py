@@ -16,7 +16,7 @@ async def _app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _client() -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app=guard(_app, KEY, "votes"))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app=guard(_app, KEY, "votes"))
     return httpx.AsyncClient(transport=transport, base_url="http://operators.test:8001")
 
 

@@ -37,11 +37,8 @@ def is_transient(error: BaseException) -> bool:
         state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
         if state:
             return state[:2] in _TRANSIENT_CLASSES or state in _TRANSIENT_CODES
-        # Without a state it is asyncpg's own: a lost connection, or an argument of the wrong type (a ValueError)
-        cause = error.orig.__cause__ if error.orig else None
-        return error.connection_invalidated or (
-            not isinstance(cause, ValueError | TypeError) and "connection" in str(error.orig)
-        )
+        # Without a state it is the driver's own: a lost connection, or a misuse of one. Wrong data has a state.
+        return error.connection_invalidated or "connection" in str(error.orig)
     if isinstance(error, sa.exc.TimeoutError):  # the pool is empty
         return True
     return isinstance(error, OSError | TimeoutError)
