@@ -118,6 +118,14 @@ def test_a_tombstone_goes_when_everybody_had_a_day_to_see_it(tmp_path: Path, bat
     assert read(Partition(path)) == [(4, b"b", b"3")]
 
 
+def test_offsets_go_on_even_if_the_last_record_of_all_is_an_old_tombstone(tmp_path: Path, batch_of: Build) -> None:
+    path = tmp_path / "0.log"
+    fill(path, batch_of((b"a", b"1")), batch_of((b"b", b"1")), batch_of((b"a", None)), batch_of((b"b", None)))
+    tidy(path, COMPACTED, now=10 * DAY)
+    assert read(Partition(path)) == [(3, b"b", None)]
+    assert Partition(path).next_offset == 4
+
+
 def test_an_idempotent_producer_goes_on_after_compaction(tmp_path: Path, batch_of: Build) -> None:
     path = tmp_path / "0.log"
     sent = [batch_of((b"k", b"1"), (b"l", b"1"), producer=(5, 0, 0)), batch_of((b"k", b"2"), producer=(5, 0, 2))]

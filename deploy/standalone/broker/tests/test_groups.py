@@ -10,8 +10,9 @@ from kio.schema.errors import ErrorCode
 
 from shipjury_broker import Broker
 from shipjury_broker.errors import Refused
-from shipjury_broker.groups import Group, Joined, Member, State
+from shipjury_broker.groups import Group
 from shipjury_broker.limits import Limits
+from shipjury_broker.members import Joined, Member, State
 
 CreateTopic = Callable[..., Awaitable[str]]
 Until = Callable[..., Awaitable[None]]

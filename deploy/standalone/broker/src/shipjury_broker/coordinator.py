@@ -7,9 +7,10 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from shipjury_broker.errors import Refused
-from shipjury_broker.groups import Group, Member, State
+from shipjury_broker.groups import Group
 from shipjury_broker.handlers import NODE_ID, NOW, OK, Answer, Node
 from shipjury_broker.limits import Limits
+from shipjury_broker.members import Member, State
 from shipjury_broker.offsets import Committed, CommittedOffsets
 from shipjury_broker.protocol import Request
 from shipjury_broker.topics import Topics

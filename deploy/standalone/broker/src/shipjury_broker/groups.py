@@ -8,49 +8,13 @@ a restart members join again; their committed offsets are on disk (offsets.py).
 import asyncio
 import uuid
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from kio.schema.errors import ErrorCode
 
 from shipjury_broker.errors import Refused
 from shipjury_broker.limits import Limits
-
-
-class State(StrEnum):
-    """Named as Kafka names them to its tools."""
-
-    EMPTY = "Empty"
-    JOINING = "PreparingRebalance"
-    SYNCING = "CompletingRebalance"
-    STABLE = "Stable"
-
-
-@dataclass(frozen=True)
-class Joined:
-    """The answer to a join; `members` (id to metadata) is for the leader only."""
-
-    generation: int
-    protocol: str
-    leader: str
-    member_id: str
-    members: dict[str, bytes]
-
-
-@dataclass
-class Member:
-    """Timeouts in seconds; `protocols` are assignment strategies, the preferred one first, each with its metadata."""
-
-    id: str
-    client_id: str
-    host: str
-    session_timeout: float
-    rebalance_timeout: float
-    protocols: dict[str, bytes]
-    assignment: bytes = b""
-    joining: asyncio.Future[Joined] | None = None
-    syncing: asyncio.Future[bytes] | None = None
-    expiry: asyncio.TimerHandle | None = None
+from shipjury_broker.members import Joined, Member, State, shared_strategies
 
 
 @dataclass
@@ -121,7 +85,7 @@ class Group:
         others = [other for other in self.members.values() if other.id != member.id]
         if not member.protocols or not protocol_type:
             raise Refused(ErrorCode.inconsistent_group_protocol)
-        if others and (protocol_type != self.protocol_type or not _common(member, others)):
+        if others and (protocol_type != self.protocol_type or not shared_strategies(member, others)):
             raise Refused(ErrorCode.inconsistent_group_protocol)
 
     def _rebalance(self) -> None:
@@ -150,7 +114,7 @@ class Group:
             return
         self.state = State.SYNCING
         members = list(self.members.values())
-        self.protocol = _common(members[0], members[1:])[0]
+        self.protocol = shared_strategies(members[0], members[1:])[0]
         if self.leader not in self.members:
             self.leader = members[0].id
         for member in members:
@@ -256,8 +220,3 @@ def _supersede(waiting: asyncio.Future[Any] | None) -> None:
     """The same member asked again, on another connection: nobody listens to the first answer any more."""
     if waiting is not None:
         waiting.cancel()
-
-
-def _common(first: Member, others: list[Member]) -> list[str]:
-    """The strategies that all members know, in the first one's order of preference."""
-    return [name for name in first.protocols if all(name in other.protocols for other in others)]
