@@ -66,7 +66,7 @@ async def panel(settings: Settings) -> AsyncIterator[Bench]:
 
 def a_record(fake: FakeGateway, *, passes: bool = True, correlation: float | None = 0.96) -> ExamRecord:
     """An exam of the stand-in with constants that are easy to reckon with: a test's own, not measured."""
-    judge = JudgeIdentity(MODEL, fake.weights, fake.engine)
+    judge = JudgeIdentity(MODEL, fake.weights, f"{fake.engine}; kv f16")
     names = ("held_out_auc", "border_auc", "flips_shuffled", "flips_dropped", "flips_reworded")
     frames = library().frames_hash
     return ExamRecord(

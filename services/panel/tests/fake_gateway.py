@@ -14,6 +14,7 @@ from aiohttp import web
 
 from panel.domain.calibration import facts_of
 from panel.domain.tone import FRAMES, LEAD, REWORDED, Frame, sentence
+from panel.gateway import PING
 from panel.library import library
 
 KEY = "panel-key"
@@ -27,8 +28,10 @@ class FakeGateway:
     """What it was asked, and what it shall do wrong next."""
 
     url: str = ""
-    weights: str = "fake-weights"
+    weights: str = "abcdef0123456789" * 4
     engine: str = "fake engine 1"
+    describes: bool = True
+    """Whether the list of models tells the weights."""
     prompts: list[str] = field(default_factory=list)
     answered: int = 0
     at_once: int = 0
@@ -45,6 +48,8 @@ class FakeGateway:
         body = await request.json()
         assert set(body) == {"model", "prompt", "max_tokens", "temperature", "logprobs"}, body
         assert (body["model"], body["max_tokens"], body["temperature"]) == (MODEL, 1, 0)
+        if body["prompt"] == PING:
+            return web.json_response(self._answer(body))
         self.prompts.append(body["prompt"])
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -56,7 +61,9 @@ class FakeGateway:
             if fault:
                 return await self._wrong(fault, body)
             self.answered += 1
-            return web.json_response(self._answer(body), headers={"x-request-id": f"req-{self.answered}"})
+            return web.json_response(
+                self._answer(body), headers={"x-request-id": f"req-{self.answered}", "x-shipjury-cost-nano-usd": "7"}
+            )
         finally:
             self.at_once -= 1
 
@@ -82,8 +89,9 @@ class FakeGateway:
         top |= {f" word{number}": -5.0 - number / 1000 for number in range(asked - len(top))}
         return {
             "id": "cmpl-1",
+            "system_fingerprint": f"{self.engine}; {self.weights[:16]}; kv f16",
             "choices": [{"text": " the", "logprobs": {"tokens": [" the"], "top_logprobs": [top]}}],
-            "usage": {"prompt_tokens": 10, "completion_tokens": 1, "cost_nano_usd": 7},
+            "usage": {"prompt_tokens": 10, "completion_tokens": 1},
         }
 
     def _lean(self, prompt: str) -> tuple[str, str, float]:
@@ -107,7 +115,8 @@ class FakeGateway:
     async def model(self, request: web.Request) -> web.StreamResponse:
         assert request.headers["Authorization"] == f"Bearer {KEY}"
         assert request.match_info["name"] == MODEL
-        return web.json_response({"id": MODEL, "weights_sha256": self.weights, "engine": self.engine})
+        providers = [{"provider": "edge-1", "weights_sha256": self.weights}] if self.describes else []
+        return web.json_response({"id": MODEL, "owned_by": "edge-1", "providers": providers})
 
     @property
     def asked(self) -> Counter[str]:

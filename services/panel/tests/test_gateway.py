@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from panel import gateway as client
+from panel.domain.exam import exam_id
 from panel.domain.tone import FRAMES, difference
 from panel.gateway import Gateway, GatewayAway, GatewayRefused, NothingAnswered, TooFewLogprobs, TooLate, connect
 
@@ -78,7 +79,15 @@ async def test_a_gateway_that_is_not_there_is_away() -> None:
 
 async def test_the_judge_is_named_by_weights_and_engine(fake: FakeGateway, gateway: Gateway) -> None:
     judge = await gateway.identify()
-    assert (judge.model, judge.weights, judge.engine) == (MODEL, fake.weights, fake.engine)
+    assert (judge.model, judge.weights, judge.engine) == (MODEL, fake.weights, "fake engine 1; kv f16")
+
+
+async def test_a_gateway_that_describes_no_weights_still_names_the_judge(fake: FakeGateway, gateway: Gateway) -> None:
+    described = await gateway.identify()
+    fake.describes = False
+    judge = await gateway.identify()
+    assert judge.weights == fake.weights[:16]
+    assert exam_id(judge, "frames") == exam_id(described, "frames")
 
 
 async def test_settings_name_what_the_gateway_does_not(gateway: Gateway) -> None:

@@ -53,7 +53,7 @@ async def test_a_verdict_carries_level_exam_readings_and_manifest(panel: Bench, 
     assert verdict.ship_share_interval is not None
     assert verdict.ship_share_interval.low == pytest.approx(0.2065, abs=1e-3)
     manifest = verdict.manifest
-    assert (manifest.weights, manifest.engine) == (fake.weights, fake.engine)
+    assert (manifest.weights, manifest.engine) == (fake.weights, f"{fake.engine}; kv f16")
     assert (manifest.requests, len(manifest.request_ids), manifest.cost_nano_usd) == (18, 18, 18 * 7)
 
 

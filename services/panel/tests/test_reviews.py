@@ -1,4 +1,4 @@
-"""Reviews: scores by weight, quotes with a lead-in, fields that quote or stay unanswered, contradicted claims struck."""
+"""Reviews: scores by weight, quotes with a lead-in, fields that quote or stay unanswered, struck claims."""
 
 import pytest
 from hypothesis import given

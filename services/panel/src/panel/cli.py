@@ -59,6 +59,7 @@ def show_status(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")
 def sit_exam(
     write: Annotated[Path | None, typer.Option(help="Write the record to this file too.")] = None,
     enqueue: Annotated[bool, typer.Option("--background", help="Let a worker sit it.")] = False,
+    sitting: Annotated[str, typer.Option(help="Name of the sitting; one that was cut short goes on under it.")] = "",
 ) -> None:
     """Have the judge sit its exam now and print the figures. Nothing is published but by `--background`."""
 
@@ -70,7 +71,7 @@ def sit_exam(
                 await parts.judges.ask_for_exam(judge, f"asked:{moment.isoformat()}")
                 typer.echo(f"{judge.described} sits its exam in the background")
                 return
-            record = await parts.sit_exam.sit(judge, f"exam:asked:{moment.isoformat()}")
+            record = await parts.sit_exam.sit(judge, f"exam:asked:{sitting or moment.isoformat()}")
             print_exam(record)
             if write:
                 text = json.dumps(store_exam(record).model_dump(mode="json"), indent=2, ensure_ascii=False)

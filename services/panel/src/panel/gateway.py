@@ -5,6 +5,7 @@ An answer that is empty, short of log-probabilities or late is an error that is 
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from .domain.tone import TOP, TokenChance
 FEWEST_SHARE = 0.95
 """Share of the log-probabilities asked for that must come: tokens of one text are merged on the way, so a few fewer
 are in order; twenty where a thousand were asked for are not."""
+
+PING = "About a software tool: It is named after a river. This is a big"
+"""Asked for one token, to learn from the answer what stands behind a model's name."""
 
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
@@ -84,14 +88,27 @@ class Gateway:
         self._jitter = Random()
 
     async def identify(self, weights: str | None = None, engine: str | None = None) -> JudgeIdentity:
-        """What stands behind the model's name, as far as the gateway tells; the arguments override it."""
-        name = self.model.partition(":")[0]
-        document = await self._call("GET", f"/models/{name}", None)
+        """What stands behind the model's name, as far as it is told; the arguments override it.
+
+        Engine build and weights are read from the ``system_fingerprint`` of an answer, since that tells of the node
+        that answered; the whole hash of the weights from the list of models, where it is there.
+        """
+        answer = await self.next_token(PING, top=1)
+        told_weights, told_engine = _behind(answer.fingerprint)
         return JudgeIdentity(
             model=self.model,
-            weights=weights or _told(document, "weights_sha256", "weights"),
-            engine=engine or _told(document, "engine", "system_fingerprint"),
+            weights=weights or await self._whole_hash(told_weights) or told_weights,
+            engine=engine or told_engine,
         )
+
+    async def _whole_hash(self, beginning: str | None) -> str | None:
+        """The hash of the weights from the list of models, where it begins as the answer's fingerprint says."""
+        try:
+            document = await self._call("GET", f"/models/{self.model.partition(':')[0]}", None)
+        except GatewayRefused:  # a gateway need not describe its models
+            return None
+        whole = _told(document, "weights_sha256")
+        return whole if whole and whole.startswith(beginning or "") else None
 
     async def next_token(self, prompt: str, top: int = TOP) -> Continuation:
         """The likeliest next tokens. Raises :class:`ReadingFailed` after the last attempt."""
@@ -149,13 +166,11 @@ def _continuation(document: Mapping[str, Any], asked: int) -> Continuation:
         raise NothingAnswered("the answer holds no token with log-probabilities")
     if len(chances) < FEWEST_SHARE * asked:
         raise TooFewLogprobs(f"{len(chances)} log-probabilities came, {asked} were asked for")
-    usage = document.get("usage") or {}
-    cost = usage.get("cost_nano_usd")
     headers = document["headers"]
     return Continuation(
         chances=chances,
         request_id=headers.get("x-request-id") or document.get("id"),
-        cost_nano_usd=int(cost) if cost is not None else _cost(headers.get("x-cost-nano-usd")),
+        cost_nano_usd=_cost(headers.get("x-shipjury-cost-nano-usd")),
         fingerprint=document.get("system_fingerprint"),
     )
 
@@ -188,14 +203,23 @@ def _error(raw: bytes) -> str:
         return raw[:200].decode(errors="replace")
 
 
-def _told(document: Mapping[str, Any], *names: str) -> str | None:
-    """The first of the names that the gateway tells, at the top or under what is told of an edge node."""
-    places = [document, *(part for part in document.values() if isinstance(part, dict))]
-    for name in names:
-        for place in places:
-            if isinstance(place.get(name), str) and place[name]:
-                return str(place[name])
-    return None
+def _told(document: Mapping[str, Any], name: str) -> str | None:
+    """What the description of a model tells, at the top or of one of its providers."""
+    places = [document, *(one for one in document.get("providers") or () if isinstance(one, dict))]
+    return next((str(place[name]) for place in places if isinstance(place.get(name), str) and place[name]), None)
+
+
+def _behind(fingerprint: str | None) -> tuple[str | None, str | None]:
+    """Weights and engine in a fingerprint such as `llama.cpp (xllamacpp 2026.10); b179c9523d0e6a0f; kv f16`.
+
+    What is no hash names the engine: build and options alike, since both move the numbers.
+    """
+    parts = [part.strip() for part in (fingerprint or "").split(";") if part.strip()]
+    weights = next((part for part in parts if _HASH.fullmatch(part)), None)
+    return weights, "; ".join(part for part in parts if part != weights) or None
+
+
+_HASH = re.compile(r"[0-9a-f]{12,64}")
 
 
 def _cost(text: str | None) -> int | None:

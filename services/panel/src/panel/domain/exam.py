@@ -94,6 +94,10 @@ class ExamRecord:
 
 
 def exam_id(judge: JudgeIdentity, frames_hash: str) -> str:
-    """SHA-256 (hex) over weights, prompt and engine build; the model's name where the weights are not known."""
-    parts = (judge.weights or f"name:{judge.model}", frames_hash, judge.engine or "engine unknown")
+    """SHA-256 (hex) over weights, prompt and engine build; the model's name where the weights are not known.
+
+    The first 16 digits of the weights' hash are enough, and all that some gateways tell.
+    """
+    weights = judge.weights[:16] if judge.weights else f"name:{judge.model}"
+    parts = (weights, frames_hash, judge.engine or "engine unknown")
     return sha256("|".join(parts).encode()).hexdigest()

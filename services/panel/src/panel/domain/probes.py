@@ -23,7 +23,7 @@ from .dossier import Fact
 from .exam import Probe, at_least, at_most, lower_bound_at_least
 from .personas import Persona
 from .scoring import FEWEST, Edges, Verdict
-from .statistics import Range, Sigmoid, auc, auc_interval, fit_platt, percentile, weighted_mean
+from .statistics import Sigmoid, auc, auc_interval, fit_platt, percentile, weighted_mean
 from .tone import AGAINST, FOR, Constants, fit_scale
 
 HYPE_COUNTS_FROM = 0.6
@@ -39,8 +39,9 @@ class Sat:
 
     read: Differences
     reread: Differences
-    """The examined invented facts again, in another order."""
+    """The examined invented facts again, in another order, in the first frame."""
     reworded: Differences
+    """The examined invented facts in other frames."""
     pairs: Sequence[tuple[str, str]]
     """The tool that won a pair, in the first and in the second order: ``first`` or ``second`` as placed."""
 
@@ -159,43 +160,46 @@ def border(papers: Papers, read: Reader) -> Probe:
 
 
 def flips(papers: Papers, sat: Sat, constants: Constants, edges: Edges) -> tuple[Probe, ...]:
-    """Verdicts that change when facts are shuffled, one is dropped, or the frames are reworded."""
+    """Verdicts that flip when facts are shuffled, one is dropped, or the frames are reworded.
+
+    A verdict flips when the dossier comes to lie on the other side of the middle between the edges. Beside each figure
+    stands the stricter one, in which any change counts, to or from undecided too; it is reported and decides nothing:
+    a band of a dozen points has two edges, and a dossier near one of them changes with any fact.
+
+    Reworded frames are asked of the invented half alone, and take their scale from it: a scale needs no label. Curve
+    and edges stay those that were fitted on the other half.
+    """
     read = reader(constants, sat.read)
-    again = reader(constants, {**sat.read, **sat.reread})
-    other = reader(fit_constants(papers.invented.fit, sat.reworded), sat.reworded)
+    reread = {text: (*first, *sat.read[text][len(first) :]) for text, first in sat.reread.items()}
+    again = reader(constants, {**sat.read, **reread})
+    invented = [fact.text for fact in facts_of(papers.invented.examined)]
+    scales = tuple(fit_scale(column) for column in zip(*(sat.reworded[text] for text in invented), strict=True))
+    other = reader(Constants(scales, constants.curve), sat.reworded)
     dossiers = [tuple(fact.text for fact in dossier.facts) for dossier in papers.examined]
     draw = Random(SEED)
-    shuffled = [tuple(draw.sample(texts, len(texts))) for texts in dossiers]
-    reworded_edges = derive_edges(papers.invented.fit, other)
-    return (
-        at_most(
-            "flips_shuffled",
-            "Verdicts that flip when the facts are read in another order",
-            fmean(
-                plain_verdict(one, read, edges) != plain_verdict(two, again, edges)
-                for one, two in zip(dossiers, shuffled, strict=True)
-            ),
-            0.10,
-        ),
-        at_most(
-            "flips_dropped",
-            "Verdicts that flip when one fact is dropped",
-            fmean(
-                plain_verdict(texts, read, edges) != plain_verdict(texts[:gone] + texts[gone + 1 :], read, edges)
-                for texts in dossiers
-                for gone in range(len(texts))
-            ),
-            0.10,
-        ),
-        at_most(
-            "flips_reworded",
-            "Verdicts that flip when the frames are reworded",
-            fmean(
-                plain_verdict(texts, read, edges) != plain_verdict(texts, other, reworded_edges) for texts in dossiers
-            ),
-            0.20,
-        ),
-    )
+    plain = [(texts, read, edges) for texts in dossiers]
+    shuffled = [(tuple(draw.sample(texts, len(texts))), again, edges) for texts in dossiers]
+    plain_invented = plain[: len(papers.invented.examined)]
+    reworded = [(texts, other, edges) for texts, _, _ in plain_invented]
+    whole = [(texts, read, edges) for texts in dossiers for _ in texts]
+    dropped = [(texts[:gone] + texts[gone + 1 :], read, edges) for texts in dossiers for gone in range(len(texts))]
+    found: list[Probe] = []
+    for name, how, before, after, most in (
+        ("shuffled", "when the facts are read in another order", plain, shuffled, 0.10),
+        ("dropped", "when one fact is dropped", whole, dropped, 0.10),
+        ("reworded", "when the frames are reworded", plain_invented, reworded, 0.20),
+    ):
+        pairs = list(zip(before, after, strict=True))
+        turned = fmean(_side(*one) != _side(*two) for one, two in pairs)
+        changed = fmean(plain_verdict(*one) != plain_verdict(*two) for one, two in pairs)
+        found.append(at_most(f"flips_{name}", f"Verdicts that change sides {how}", turned, most))
+        found.append(Probe(f"changes_{name}", f"Verdicts that change at all {how}, to or from undecided too", changed))
+    return tuple(found)
+
+
+def _side(texts: Sequence[str], read: Reader, edges: Edges) -> bool:
+    """Whether a dossier lies on the side of ship."""
+    return plain_score(texts, read) >= (edges.skip_below + edges.ship_at) / 2
 
 
 def junk(papers: Papers, read: Reader, edges: Edges) -> tuple[Probe, Probe]:
@@ -283,6 +287,3 @@ def counted(papers: Papers) -> Mapping[str, int]:
         "examined_invented": len(facts_of(papers.invented.examined)),
         "examined_real": len(facts_of(papers.real.examined)),
     }
-
-
-__all__ = ["Papers", "Range", "Sat", "counted", "mark"]

@@ -93,9 +93,8 @@ class SitExam:
         everything = [fact.text for fact in facts_of((*papers.fit, *papers.examined))]
         read = await desk.read([*everything, *papers.texts.all], FRAMES)
         examined = [fact.text for fact in facts_of(papers.invented.examined)]
-        reread = await again.read(examined[::-1], FRAMES)
-        for_rewording = (*papers.invented.fit, *papers.examined)
-        reworded = await desk.read([fact.text for fact in facts_of(for_rewording)], REWORDED)
+        reread = await again.read(examined[::-1], FRAMES[:1])
+        reworded = await desk.read(examined, REWORDED)
         return Sat(read.differences, reread.differences, reworded.differences, await self._pairs(desk, papers))
 
     async def _pairs(self, desk: Desk, papers: Papers) -> Sequence[tuple[str, str]]:
