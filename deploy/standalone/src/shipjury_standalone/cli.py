@@ -1,5 +1,6 @@
 """The ``shipjury`` command: starts and stops the standalone, and carries each service's operators' commands."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -63,6 +64,8 @@ app = typer.Typer(
     help="Shipjury on one machine: a jury for AI tools.",
 )
 _folder: dict[str, Path] = {}
+_command = contextlib.ExitStack()
+"""What ends with the command: its span."""
 
 
 def default_data() -> Path:
@@ -105,13 +108,17 @@ def up(
     no_edge: Annotated[
         bool, typer.Option("--no-edge", help="Start no edge runner; models come from providers.")
     ] = False,
+    no_starter: Annotated[
+        bool, typer.Option("--no-starter", help="Bring in no starter catalog: begin with no tool.")
+    ] = False,
 ) -> None:
     """Start everything and serve until Ctrl-C. The first start judges the starter catalog."""
     from .display import Display
     from .up import Options
     from .up import up as run
 
-    run(Options(data_folder(data_dir).path, port, operator_port, kafka_port, model, not no_edge), Display())
+    folder = data_folder(data_dir).path
+    run(Options(folder, port, operator_port, kafka_port, model, not no_edge, not no_starter), Display())
 
 
 @app.command()
@@ -220,10 +227,23 @@ def _mounted(name: str, module: str) -> Any:
         os.environ.update({key: value for key, value in state.environment.items() if key not in os.environ})
     elif not asks_for_help and not os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         running(data_folder(_named_in_arguments()))
+    _trace_this_command()
     commands: Any = importlib.import_module(module).commands
     group = typer.main.get_command(commands)
     group.name = name
     return group
+
+
+def _trace_this_command() -> None:
+    """What an operator's command causes can be traced back to it, months later, through events and mails."""
+    os.environ.setdefault("SHIPJURY_LOG_LEVEL", "WARNING")
+    from shipjury_delivery import telemetry
+
+    telemetry.set_up("shipjury")
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    named = next((at for at, word in enumerate(words) if word in COMMANDS), 0)
+    _command.enter_context(telemetry.tracer("command").start_as_current_span(" ".join(words[named : named + 2])))
+    _command.callback(telemetry.tear_down)
 
 
 def _named_in_arguments() -> Path | None:
@@ -239,7 +259,8 @@ def _named_in_arguments() -> Path | None:
 def main() -> None:
     """The command. Each failure that people meet is one sentence and an exit status of its own."""
     try:
-        app()
+        with _command:
+            app()
     except tuple(EXIT_CODES) as problem:
         sys.stderr.write(f"shipjury: {problem}\n")
         sys.exit(EXIT_CODES[type(problem)])

@@ -37,6 +37,7 @@ class Options:
     kafka_port: int | None
     model: str | None
     edge: bool
+    starter: bool
 
 
 def up(options: Options, display: Display) -> None:
@@ -206,7 +207,7 @@ class _Run:
         from .starter import load_starter_catalog
 
         try:
-            tools = await load_starter_catalog(self.folder)
+            tools = await load_starter_catalog(self.folder) if self.options.starter else 0
             await watch_panel(addresses.kafka, tools, self.display.judged, self.stop)
         except asyncio.CancelledError:
             raise

@@ -1,0 +1,1 @@
+"""The journey of a tool through all services, embedded."""
