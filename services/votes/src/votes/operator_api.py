@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .api.problems import Problem, ProblemDocument, answer_with_problems, documented
@@ -18,6 +18,9 @@ from .store import quarantine
 from .store.patience import patiently
 from .store.quarantine import Selection
 from .store.recount import recount_all
+
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+"""Text that Postgres can store."""
 
 
 class HeldVote(BaseModel):
@@ -46,10 +49,10 @@ class Decision(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     tool_id: UUID | None = Field(default=None, description="Votes on this tool.")
-    voter: str | None = Field(default=None, max_length=64, description="The vote of this pseudonym.")
-    held_for: str | None = Field(default=None, max_length=200, description="Votes held for this reason.")
-    network: str | None = Field(default=None, max_length=64, description="Votes from this network (its hash).")
-    reason: str = Field(min_length=3, max_length=200, description="Why; it is published in the log.")
+    voter: Text | None = Field(default=None, max_length=64, description="The vote of this pseudonym.")
+    held_for: Text | None = Field(default=None, max_length=200, description="Votes held for this reason.")
+    network: Text | None = Field(default=None, max_length=64, description="Votes from this network (its hash).")
+    reason: Text = Field(min_length=3, max_length=200, description="Why; it is published in the log.")
 
     @model_validator(mode="after")
     def _is_not_everything(self) -> "Decision":
@@ -106,10 +109,10 @@ routes = APIRouter(prefix="/votes", tags=["operators"])
 async def list_held(
     here: Here,
     tool_id: Annotated[UUID | None, Query(description="Only votes on this tool.")] = None,
-    reason: Annotated[str | None, Query(max_length=200, description="Only votes held for this reason.")] = None,
-    network: Annotated[str | None, Query(max_length=64, description="Only votes from this network.")] = None,
-    after: Annotated[str | None, Query(max_length=120, description="`next` of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    reason: Annotated[Text | None, Query(max_length=200, description="Only votes held for this reason.")] = None,
+    network: Annotated[Text | None, Query(max_length=64, description="Only votes from this network.")] = None,
+    after: Annotated[Text | None, Query(max_length=120, description="`next` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Most votes of a page.")] = 100,
 ) -> HeldPage:
     """Votes in quarantine."""
     selection = Selection(str(tool_id) if tool_id else None, None, reason, network)
@@ -133,20 +136,25 @@ async def list_held(
     return HeldPage(votes=votes, next=f"{votes[-1].tool_id}:{votes[-1].voter}" if len(votes) == limit else None)
 
 
-@routes.post("/held/release", response_model=Decided, responses=documented(422, 503))
+@routes.post("/held/release", response_model=Decided, responses=documented(400, 422, 503))
 async def release_held(here: Here, decision: Decision) -> Decided:
     """Held votes count from now on."""
     return await _decide(here, decision, release)
 
 
-@routes.post("/held/void", response_model=Decided, responses=documented(422, 503))
+@routes.post("/held/void", response_model=Decided, responses=documented(400, 422, 503))
 async def void_held(here: Here, decision: Decision) -> Decided:
     """Held votes never count; what their voters vote on the tool later is held."""
     return await _decide(here, decision, void)
 
 
 @routes.post("/{tool_id}/voters/{voter}/void", response_model=Decided, responses=documented(404, 409, 422, 503))
-async def void_vote(here: Here, tool_id: UUID, voter: str, reason: Annotated[str, Query(min_length=3)]) -> Decided:
+async def void_vote(
+    here: Here,
+    tool_id: Annotated[UUID, Path(description="Id of the tool.")],
+    voter: Annotated[Text, Path(max_length=64, description="Pseudonym of the voter for this tool.")],
+    reason: Annotated[Text, Query(min_length=3, max_length=200, description="Why; it is published in the log.")],
+) -> Decided:
     """Void one vote that counts already."""
     key = (str(tool_id), voter)
     try:

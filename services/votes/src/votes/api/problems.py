@@ -114,3 +114,11 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
         for status in statuses
     }
+
+
+def in_words(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Entries of OpenAPI for problems that are told to a reader as a page."""
+    return {
+        status: {"description": TITLES[status], "content": {"text/html": {"schema": {"type": "string"}}}}
+        for status in statuses
+    }

@@ -8,7 +8,7 @@ from html import escape
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, FastAPI, Form, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Form, Path, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -24,7 +24,7 @@ from ..store.writer import Overloaded, Writer
 from .documents import Choice, LogPage, Tally, View, entry_of, tally_of, view_of, vote_of
 from .guards import SmallBodies, own_path, refuse_other_sites
 from .live import Live, TooManyStreams
-from .problems import Problem, ProblemDocument, answer_with_problems, documented, retry_later
+from .problems import Problem, ProblemDocument, answer_with_problems, documented, in_words, retry_later
 from .voters import Voter, Voters
 
 PRIVATE = {"Cache-Control": "private, no-store"}
@@ -61,10 +61,15 @@ def _parts(request: Request) -> Parts:
 
 
 Here = Annotated[Parts, Depends(_parts)]
+ToolId = Annotated[UUID, Path(description="Id of the tool.")]
 routes = APIRouter(prefix="/votes", tags=["readers"])
 
 
-@routes.get("/stream", responses=documented(404, 422, 503), response_class=StreamingResponse)
+@routes.get(
+    "/stream",
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **documented(404, 422, 503)},
+    response_class=StreamingResponse,
+)
 async def follow(
     here: Here, tools_: Annotated[str, Query(alias="tools", max_length=4000, description="Tool ids, by commas.")]
 ) -> Response:
@@ -85,14 +90,14 @@ async def follow(
 
 
 @routes.get("/{tool_id}", response_model=View, responses=documented(404, 422, 503))
-async def look(here: Here, request: Request, tool_id: UUID) -> Response:
+async def look(here: Here, request: Request, tool_id: ToolId) -> Response:
     """The tally of a tool, and the reader's own vote."""
     voter = here.voters.of(request)
     return _answer(here, request, voter, await _standing(here, str(tool_id), voter), lasting=False)
 
 
-@routes.put("/{tool_id}", response_model=View, responses=documented(403, 404, 409, 410, 413, 422, 429, 503))
-async def vote(here: Here, request: Request, tool_id: UUID, choice: Choice) -> Response:
+@routes.put("/{tool_id}", response_model=View, responses=documented(400, 403, 404, 409, 410, 413, 422, 429, 503))
+async def vote(here: Here, request: Request, tool_id: ToolId, choice: Choice) -> Response:
     """Cast or change a vote. Answered when it is stored for good; the tally follows within moments."""
     refuse_other_sites(request)
     voter = here.voters.of(request)
@@ -103,7 +108,7 @@ async def vote(here: Here, request: Request, tool_id: UUID, choice: Choice) -> R
 async def withdraw(
     here: Here,
     request: Request,
-    tool_id: UUID,
+    tool_id: ToolId,
     version: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="`my_version` as last seen.")] = None,
 ) -> Response:
     """Take a vote back. Its version stays on record, so that an older request that comes late changes nothing."""
@@ -116,13 +121,13 @@ async def withdraw(
     "/{tool_id}",
     status_code=303,
     response_class=RedirectResponse,
-    responses=documented(403, 404, 410, 413, 422, 429, 503),
+    responses={**in_words(403, 404, 410, 429, 503), **documented(400, 413, 422)},
 )
 async def vote_by_form(
     here: Here,
     request: Request,
-    tool_id: UUID,
-    verdict: Annotated[Literal["ship", "skip", "withdraw"], Form()],
+    tool_id: ToolId,
+    verdict: Annotated[Literal["ship", "skip", "withdraw"], Form(description="The verdict, or taking it back.")],
     back: Annotated[str, Form(max_length=2000, description="Path on this site to go back to.")] = "/",
 ) -> Response:
     """The same for pages without JavaScript: a plain form, then back to the page."""
@@ -148,7 +153,7 @@ async def vote_by_form(
 async def read_log(
     here: Here,
     request: Request,
-    tool_id: UUID,
+    tool_id: ToolId,
     after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Sequence behind which to begin.")] = 0,
     limit: Annotated[int, Query(ge=1, le=log.PAGE, description="Most entries of a page.")] = log.PAGE,
     format_: Annotated[
