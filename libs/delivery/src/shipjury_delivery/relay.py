@@ -6,8 +6,8 @@ Killed between send and mark it sends again; subscribers know an event by its id
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,7 +23,7 @@ from aiokafka.errors import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from .back_off import BackOff, pause
-from .database import dedicated, first
+from .database import dedicated
 from .health import NotReady
 from .kafka import producing
 from .metrics import RELAYING, SENT
@@ -168,13 +168,13 @@ class Relay:
         self, producer: AIOKafkaProducer, batch: Sequence[_Row], stop: asyncio.Event
     ) -> _Sent:
         """All or nothing; the transactional id keeps out a relay that was thought dead."""
+        nothing: list[int] = []
         await producer.begin_transaction()
         sent = await _send(producer, batch, stop)
-        if len(sent.ids) == len(batch):
-            await producer.commit_transaction()
-            return sent
-        await producer.abort_transaction()
-        return _Sent([], sent.refused, sent.held, sent.failed)
+        ends = producer.commit_transaction if len(sent.ids) == len(batch) else producer.abort_transaction
+        # What is not ended here, since the process stops, is aborted by the broker: the next relay has the same id.
+        ended = await _unless(stop, ends())
+        return sent if ended and len(sent.ids) == len(batch) else replace(sent, ids=nothing)
 
     async def _mark(self, connection: AsyncConnection, batch: Sequence[_Row], sent: _Sent) -> None:
         if sent.ids:
@@ -262,12 +262,20 @@ async def _known(producer: AIOKafkaProducer, topic: str) -> bool:
 
 
 async def _settled(futures: Sequence[asyncio.Future[Any]], stop: asyncio.Event) -> None:
-    done = asyncio.Event()
-    gathered = asyncio.gather(*(asyncio.shield(future) for future in futures), return_exceptions=True)
-    gathered.add_done_callback(lambda _: done.set())
-    await first(stop, done)
-    if not done.is_set():
-        gathered.cancel()
+    await _unless(stop, asyncio.gather(*(asyncio.shield(future) for future in futures), return_exceptions=True))
+
+
+async def _unless(stop: asyncio.Event, work: Awaitable[Any]) -> bool:
+    """Wait for work, but not past ``stop``: with the broker away it may last for ever. Returns whether it ended."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+        return working.done()
+    finally:
+        stopping.cancel()
+        working.cancel()
 
 
 def _brief(error: BaseException) -> str:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from shipjury_delivery.health import not_ready
+from shipjury_delivery.metrics import RETRIES
 from shipjury_delivery.testing import BrokerControl, Gate, World, happened, sequence, until
 
 KEYS = "abcd"
@@ -127,6 +128,23 @@ async def test_a_database_that_restarts_under_load_loses_nothing(world: World) -
         await engine.dispose()
 
 
+async def test_who_waits_for_its_database_gives_up_what_a_rebalance_takes(world: World, gate: Gate) -> None:
+    engine = create_async_engine(gate.url)
+    keys = [f"key-{number}" for number in range(20)]
+    try:
+        async with world.worker(world.subscription(), engine=engine) as waiting:
+            await until(lambda: _ready(waiting))
+            await gate.shut()
+            await world.produce(*sequence(world.contract, keys, range(1, 21)))
+            async with world.worker(world.subscription()):  # its database is there
+                await until(lambda: world.scalar("SELECT count(*) FROM ledger"))
+                await gate.open()
+                await world.produce(*sequence(world.contract, keys, range(21, 41)))
+                await world.until_numbers({key: range(1, 41) for key in keys}, seconds=60)
+    finally:
+        await engine.dispose()
+
+
 async def test_a_long_outage_of_the_database_costs_no_membership(world: World, gate: Gate) -> None:
     """Heartbeats go on while a subscriber waits: the group keeps its member, nothing is joined again."""
     engine = create_async_engine(gate.url)
@@ -138,7 +156,8 @@ async def test_a_long_outage_of_the_database_costs_no_membership(world: World, g
             joined = one.joined
             await gate.shut()
             await world.produce(happened(world.contract, "a", 2))
-            await asyncio.sleep(8)  # longer than the session timeout of six seconds
+            tries = RETRIES.labels(world.group, "away")._value
+            await until(lambda: _at_least(tries.get(), 6), 60)  # nine seconds or more; a session lasts six
             await gate.open()
             await world.until_numbers({"a": [1, 2]})
             assert one.joined == joined
@@ -165,6 +184,10 @@ async def _for_a_while(publish: Callable[[list[int]], Awaitable[None]], first: i
         number += 1
         await asyncio.sleep(0.2)
     return number - 1
+
+
+async def _at_least(value: float, least: float) -> bool:
+    return value >= least
 
 
 async def _ready(working: object) -> bool:
