@@ -51,7 +51,7 @@ async def start(role: str, environment: dict[str, str], log: Path) -> Running:
         )
     running = Running(process, f"http://127.0.0.1:{public}")
     if role == "api":
-        await wait_until(lambda: _answers(running), seconds=40)
+        await wait_until(lambda: _answers(running), seconds=100)
     return running
 
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -15,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from inference_gateway.store.admission import SHARDS, stream
 from inference_gateway.store.resp import RedisPipe
 from inference_gateway.store.tables import ledger
+from shipjury_standalone.embedded.redis import Redis
 from shipjury_standalone.testing import wait_until
 
 from .conftest import KEY, PROVIDERS, write_providers
@@ -64,18 +67,60 @@ class Client:
                 self.whole.append(response.headers["x-shipjury-request-id"])
 
 
-@pytest.mark.timeout(180)
-async def test_no_attempt_is_missing_or_twice_though_gateway_and_ledger_worker_are_killed(
-    make_database: Any, redis_url: str, kafka: str, simulator: str, tmp_path: Path
-) -> None:
-    database_url = await make_database("inference_gateway")
+@dataclass
+class Scene:
+    """Gateway and worker as processes, over parts that can be killed too."""
+
+    settings: dict[str, str]
+    database_url: str
+    simulator: str
+    log: Path
+    running: dict[str, Running] = field(default_factory=dict)
+    clients: list[Client] = field(default_factory=list)
+
+    @property
+    def asked(self) -> int:
+        """How many requests have been answered, well or not."""
+        return sum(client.asked for client in self.clients)
+
+    async def begin(self, clients: int) -> list[asyncio.Task[None]]:
+        """Start both processes and the clients."""
+        async with aiohttp.ClientSession() as session, session.post(f"{self.simulator}/_sim/reset"):
+            pass
+        for role in ("api", "worker"):
+            self.running[role] = await start(role, self.settings, self.log)
+        self.clients = [Client(lambda: self.running["api"].url, seed) for seed in range(clients)]
+        return [asyncio.create_task(client.run()) for client in self.clients]
+
+    async def kill(self, role: str, *, after: float) -> None:
+        """kill -9 once this share of the requests has been answered; then start it again."""
+        await wait_until(lambda: self.asked >= after * REQUESTS, seconds=90)
+        await self.running[role].kill()
+        self.running[role] = await start(role, self.settings, self.log)
+
+    async def check(self, redis_url: str) -> dict[str, int]:
+        """Wait until everything has ended, and hold the ledger against the providers' account."""
+        await settled(redis_url)
+        async with aiohttp.ClientSession() as session, session.get(f"{self.simulator}/_sim/account") as response:
+            lines = {line["attempt_id"]: line for line in await response.json()}
+        engine = create_async_engine(self.database_url)
+        async with engine.connect() as connection:
+            figures = await hold(connection, lines, [request for client in self.clients for request in client.whole])
+        await engine.dispose()
+        structlog.get_logger("kills").info("the ledger holds", **figures)
+        return figures
+
+
+@pytest_asyncio.fixture
+async def scene(make_database: Any, kafka: str, simulator: str, tmp_path: Path) -> AsyncIterator[Scene]:
+    """A scene without Redis: the test brings its own."""
     folder = tmp_path / "providers"
     folder.mkdir()
     write_providers(folder, simulator)
+    database_url = await make_database("inference_gateway")
     settings = environment(
         {
             "database_url": database_url,
-            "redis_url": redis_url,
             "kafka_bootstrap_servers": kafka,
             "operator_key": "operators",
             "providers_dir": folder,
@@ -83,37 +128,47 @@ async def test_no_attempt_is_missing_or_twice_though_gateway_and_ledger_worker_a
             "bootstrap_key": KEY,
             "instance_dead_seconds": 3,
             "heartbeat_seconds": 0.5,
+            "admission_seconds": 1,
         }
     ) | {f"{name.upper()}_KEY": f"{name}-secret" for name in PROVIDERS}
-    async with aiohttp.ClientSession() as session, session.post(f"{simulator}/_sim/reset"):
-        pass
-    log = tmp_path / "log"
-    running: dict[str, Running] = {
-        "api": await start("api", settings, log),
-        "worker": await start("worker", settings, log),
-    }
-    clients = [Client(lambda: running["api"].url, seed) for seed in range(CLIENTS)]
-    asking = [asyncio.create_task(client.run()) for client in clients]
+    made = Scene(settings, database_url, simulator, tmp_path / "log")
+    yield made
+    for one in made.running.values():
+        await one.kill()
+
+
+@pytest.mark.timeout(240)
+async def test_no_attempt_is_missing_or_twice_though_gateway_and_ledger_worker_are_killed(
+    scene: Scene, redis_url: str
+) -> None:
+    scene.settings["GATEWAY_REDIS_URL"] = redis_url
+    asking = await scene.begin(CLIENTS)
+    for role, share in (("worker", 0.2), ("api", 0.4), ("worker", 0.6), ("api", 0.8)):
+        await scene.kill(role, after=share)
+    await asyncio.gather(*asking)
+    figures = await scene.check(redis_url)
+    assert figures["certain"] >= 300
+    assert figures["of_killed_gateways"] >= 1
+
+
+@pytest.mark.timeout(240)
+async def test_no_attempt_is_missing_or_twice_though_redis_is_killed(scene: Scene, tmp_path: Path) -> None:
+    redis = Redis(tmp_path / "redis")
+    redis.start()
     try:
-        for role, share in (("worker", 0.2), ("api", 0.35), ("worker", 0.5), ("api", 0.65), ("worker", 0.8)):
-            await wait_until(
-                lambda share=share: sum(client.asked for client in clients) >= share * REQUESTS, seconds=60
-            )
-            await running[role].kill()
-            running[role] = await start(role, settings, log)
+        scene.settings["GATEWAY_REDIS_URL"] = redis.url
+        asking = await scene.begin(CLIENTS)
+        for share in (0.3, 0.6):
+            await wait_until(lambda share=share: scene.asked >= share * REQUESTS, seconds=90)
+            assert redis.child is not None
+            redis.child.process.kill()
+            await asyncio.to_thread(redis.child.process.wait)
+            await asyncio.to_thread(redis.start)
         await asyncio.gather(*asking)
-        await settled(redis_url)
-        async with aiohttp.ClientSession() as session, session.get(f"{simulator}/_sim/account") as response:
-            lines = {line["attempt_id"]: line for line in await response.json()}
-        engine = create_async_engine(database_url)
-        async with engine.connect() as connection:
-            await hold(connection, lines, [request for client in clients for request in client.whole])
-        await engine.dispose()
+        figures = await scene.check(redis.url)
+        assert figures["certain"] >= 300
     finally:
-        for task in asking:
-            task.cancel()
-        for one in running.values():
-            await one.kill()
+        redis.stop()
 
 
 async def settled(redis_url: str) -> None:
@@ -129,8 +184,8 @@ async def settled(redis_url: str) -> None:
     await pipe.close()
 
 
-async def hold(connection: AsyncConnection, lines: dict[str, dict[str, Any]], whole: list[str]) -> None:
-    """Hold the ledger against the providers' own account."""
+async def hold(connection: AsyncConnection, lines: dict[str, dict[str, Any]], whole: list[str]) -> dict[str, int]:
+    """Hold the ledger against the providers' own account; returns the figures."""
     rows = [dict(row) for row in (await connection.execute(sa.select(ledger).order_by(ledger.c.id))).mappings()]
     effective: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -152,14 +207,11 @@ async def hold(connection: AsyncConnection, lines: dict[str, dict[str, Any]], wh
     events = await connection.scalar(sa.text("SELECT count(*) FROM outbox WHERE topic = 'inference.usage.v1'"))
     assert events == len(rows), "every row has its event, once"
     lost = sum(1 for row in effective.values() if row["reason"] == "instance_lost")
-    structlog.get_logger("kills").info(
-        "the ledger holds",
-        attempts=len(effective),
-        certain=len(certain),
-        certain_nano_usd=sum(billed.values()),
-        uncertain=len(effective) - len(certain),
-        of_killed_gateways=lost,
-        answers_seen_whole=len(whole),
-    )
-    assert len(certain) >= 300
-    assert lost >= 1
+    return {
+        "attempts": len(effective),
+        "certain": len(certain),
+        "certain_nano_usd": sum(billed.values()),
+        "uncertain": len(effective) - len(certain),
+        "of_killed_gateways": lost,
+        "answers_seen_whole": len(whole),
+    }

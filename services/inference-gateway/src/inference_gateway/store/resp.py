@@ -15,6 +15,8 @@ import hiredis
 
 _BACK_OFF_S = 0.2
 _MAX_WAITING = 20_000
+_AWAY_CODES = frozenset({"LOADING", "MASTERDOWN", "READONLY", "BUSY", "OOM", "MISCONF", "TRYAGAIN", "CLUSTERDOWN"})
+"""Errors that speak of Redis's own state: it took nothing, and may take it later."""
 
 
 class RedisAway(ConnectionError):
@@ -71,6 +73,8 @@ class RedisPipe(asyncio.Protocol):
         finally:
             timer.cancel()
         if isinstance(answer, hiredis.ReplyError):
+            if str(answer).partition(" ")[0] in _AWAY_CODES:
+                raise RedisAway(str(answer))
             raise answer
         return answer
 
