@@ -1,25 +1,16 @@
 """Publishing on a real database: idempotent, versioned, announced once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-import pytest_asyncio
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from catalog import domain, publishing
 from catalog.store import site, tools
 from shipjury_schemas import ToolPublished
 
 from .builders import NOON, draft, fact
-
-
-@pytest_asyncio.fixture
-async def engine(make_database: Callable[[str], Awaitable[str]]) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(await make_database("catalog"))
-    yield engine
-    await engine.dispose()
 
 
 async def publish(engine: AsyncEngine, one: domain.ToolDraft) -> tools.Published:

@@ -99,7 +99,7 @@ def _say(one: tools.Published) -> None:
 
 def _run(work: Callable[[AsyncEngine], Awaitable[None]]) -> None:
     async def run() -> None:
-        engine = create_engine(Settings(), size=1, overflow=1)  # type: ignore[call-arg]
+        engine = create_engine(Settings(), size=1, overflow=1)
         try:
             await work(engine)
         finally:

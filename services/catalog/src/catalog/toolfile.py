@@ -272,7 +272,8 @@ def _located(document: Any, found: dict[str, Any]) -> FieldError:
 
 
 def _line_of(document: Any, where: Sequence[Any]) -> int:
-    line, node = 1, document
+    line = 1
+    node: Any = document
     for part in where:
         if not isinstance(node, CommentedBase):
             break

@@ -108,7 +108,7 @@ def routes(site: Site) -> APIRouter:
     async def reviewer(request: Request, persona: str) -> Response:
         async def build(connection: AsyncConnection) -> bytes:
             listed = await lists.every_tool(connection)
-            [card] = [one for one in await _cards(connection, listed) if one.persona == persona] or [None]
+            card = next((one for one in await _cards(connection, listed) if one.persona == persona), None)
             if card is None:
                 raise NotFound("There is no such reviewer.")
             judged = [

@@ -20,13 +20,12 @@ from .site import Moved, NotFound, Site, categories_of
 
 @dataclass(frozen=True)
 class Placed:
-    """A reviewer's mark on the axis, with a row for its name so that names do not run into each other."""
+    """A reviewer's mark on the axis. Its name hangs from it in a row of its own; ``left`` of the mark, or right."""
 
     name: str
     score: float
-    at: float
     row: int
-    anchor: str
+    left: bool
 
 
 def routes(site: Site) -> APIRouter:
@@ -152,15 +151,15 @@ def effective(one: Dossier) -> str:
 
 
 def place(reviewers: Sequence[ReviewerMark]) -> list[Placed]:
-    """Marks from left to right; a name goes to the lower row where it would touch the one before."""
-    placed: list[Placed] = []
-    last = {0: -100.0, 1: -100.0, 2: -100.0}
-    for mark in sorted((one for one in reviewers if one.score is not None), key=lambda one: one.score or 0):
-        score = mark.score or 0.0
-        row = next((row for row in last if score - last[row] >= 16), min(last, key=lambda row: last[row]))
-        last[row] = score
-        placed.append(Placed(mark.name, score, score, row, "end" if score > 80 else "" if score < 20 else "mid"))
-    return placed
+    """Marks with their names, one name a row, so that no name lies over another or over another's line.
+
+    Names stand right of their marks with the highest score in the first row; where that score is near the edge they
+    stand left, with the lowest score first.
+    """
+    scores = [(one.score, one.name) for one in reviewers if one.score is not None]
+    left = bool(scores) and max(scores)[0] > 75
+    ordered = sorted(scores, reverse=not left)
+    return [Placed(name, score, row, left) for row, (score, name) in enumerate(ordered)]
 
 
 def pair_link(a: lists.Listed | None, b: lists.Listed | None) -> dict[str, str] | None:
@@ -208,7 +207,7 @@ def neighbours(listed: Sequence[lists.Listed], limit: int = 8) -> list[dict[str,
 
 async def _pair(connection: AsyncConnection, pair: str) -> tuple[Dossier, Dossier]:
     records = {one.tool.slug: one for one in await tools.everything(connection)}
-    found = split_pair(pair, records.keys() | set())
+    found = split_pair(pair, records)
     if found is None:
         found = await _forwarded_pair(connection, pair, records)
     first, second = canonical_pair(*found)

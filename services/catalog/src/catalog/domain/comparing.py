@@ -1,5 +1,6 @@
 """Which of two tools is ahead: differences of the panel's scores, with their intervals."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from math import hypot
 from typing import Literal
@@ -53,11 +54,12 @@ def canonical_pair(first: str, second: str) -> tuple[str, str]:
     return (first, second) if first <= second else (second, first)
 
 
-def split_pair(address: str, known: frozenset[str] | set[str]) -> tuple[str, str] | None:
+def split_pair(address: str, known: Container[str]) -> tuple[str, str] | None:
     """The two slugs of ``a-vs-b``; a slug may itself hold ``-vs-``, so every way to split is tried."""
-    parts = address.split("-vs-")
-    for cut in range(1, len(parts)):
-        first, second = "-vs-".join(parts[:cut]), "-vs-".join(parts[cut:])
+    cut = address.find("-vs-")
+    while cut >= 0:
+        first, second = address[:cut], address[cut + 4 :]
         if first in known and second in known:
             return first, second
+        cut = address.find("-vs-", cut + 1)
     return None

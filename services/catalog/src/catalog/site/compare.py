@@ -78,14 +78,14 @@ class Page:
             return [*said, "Overall there is too little evidence to say."]
         assert overall.points is not None  # noqa: S101 - only an abstention has no points
         leader = self.overall.ahead or (self.a if overall.points >= 0 else self.b)
-        points = words.points(abs(overall.points))
+        points = words.counted(abs(overall.points), "point")
         if self.overall.ahead:
-            return [*said, f"Overall {leader.short} leads by {points} points."]
-        if points == "0":
+            return [*said, f"Overall {leader.short} leads by {points}."]
+        if points.startswith("0 "):
             return [*said, "Overall the scores are level, so no winner is named."]
         return [
             *said,
-            f"Overall {leader.short} is {points} points ahead, but the interval crosses zero, so no winner is named.",
+            f"Overall {leader.short} is {points} ahead, but the interval crosses zero, so no winner is named.",
         ]
 
     @property
@@ -96,12 +96,12 @@ class Page:
     @property
     def scale(self) -> float:
         """Points at the ends of the difference axis: 40, or more where an interval needs it."""
-        widest = [
-            max(abs(case.result.interval.low), abs(case.result.interval.high))
-            for case in self._all_cases()
-            if case.result.interval
-        ]
-        return next((scale for scale in (40.0, 60.0, 80.0) if max(widest, default=0) <= scale), 100.0)
+        return _scale(self._all_cases())
+
+    @property
+    def overall_scale(self) -> float:
+        """The same for the overall difference alone."""
+        return _scale((self.overall,) if self.overall else ())
 
     @property
     def cited(self) -> frozenset[str]:
@@ -123,6 +123,14 @@ class Page:
 
     def _all_cases(self) -> tuple[Case, ...]:
         return (self.overall, *self.cases) if self.overall else self.cases
+
+
+def _scale(cases: Iterable[Case]) -> float:
+    widest = max(
+        (max(abs(case.result.interval.low), abs(case.result.interval.high)) for case in cases if case.result.interval),
+        default=0.0,
+    )
+    return next((scale for scale in (40.0, 60.0, 80.0) if widest <= scale), 100.0)
 
 
 def compare(a: Dossier, b: Dossier, published: ComparisonIssued | None) -> Page:

@@ -46,6 +46,7 @@ class Argued:
     counts: bool
     contradicted_by: tuple[str, ...]
     reviewers: tuple[str, ...]
+    quoted: bool
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,10 @@ class Dossier:
 
     def arguments(self) -> list[Argued]:
         """Each claim once, strongest first; which reviewers make it stands beside it."""
+        if self.verdict is None:
+            return []
         found: dict[str, tuple[Claim, list[str]]] = {}
-        for review in self.verdict.reviews if self.verdict else ():
+        for review in self.verdict.reviews:
             for claim in review.claims:
                 found.setdefault(claim.text, (claim, []))[1].append(review.persona_name)
         return sorted(
@@ -177,6 +180,7 @@ class Dossier:
                     counts=claim.counts,
                     contradicted_by=self.cite(claim.contradicted_by),
                     reviewers=tuple(dict.fromkeys(reviewers)),
+                    quoted=claim.check == "quoted" or self.verdict.level == "tone_reader",
                 )
                 for claim, reviewers in found.values()
             ),

@@ -34,6 +34,12 @@ def points(score: float) -> str:
     return f"{score:.0f}".replace("-0", "0") if round(score) == 0 else f"{score:.0f}".replace("-", "−")
 
 
+def counted(number: float, word: str) -> str:
+    """``1 point``, ``11 points``."""
+    text = points(number)
+    return f"{text} {word}" if text == "1" else f"{text} {word}s"
+
+
 def percent(share: float) -> str:
     """A share of 0-1 in per cent."""
     return f"{100 * share:.0f}"
@@ -41,7 +47,8 @@ def percent(share: float) -> str:
 
 def probability(value: float) -> str:
     """``.91``, as statisticians write what cannot exceed 1."""
-    return f"{value:.2f}".lstrip("0") if value < 0.995 else "1.00"
+    text = f"{abs(value):.2f}"
+    return ("−" if value <= -0.005 else "") + (text if text.startswith("1") else text[1:])
 
 
 def at(value: float) -> str:
