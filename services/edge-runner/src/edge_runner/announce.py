@@ -12,7 +12,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from shipjury_schemas import EdgeNode, Event, encode
+from shipjury_schemas import Contract, EdgeNode, Event, encode
 from shipjury_schemas.edge_node.v1 import LoadedModel
 
 from .domain.beats import next_version
@@ -21,6 +21,33 @@ from .node import Holding, Node
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 _SEND_SECONDS = 10.0
 log = structlog.get_logger("edge_runner")
+
+
+async def publish(servers: str, node_id: str, data: Contract) -> None:
+    """Publish one event and wait until the broker has it. Raises ``KafkaError``, ``TimeoutError``."""
+    producer = _producer(servers, node_id)
+    await producer.start()
+    try:
+        await _send(producer, node_id, data)
+    finally:
+        await asyncio.wait_for(producer.stop(), _SEND_SECONDS)
+
+
+async def _send(producer: AIOKafkaProducer, node_id: str, data: Contract) -> None:
+    message = encode(Event(data=data, source=f"/edge-runner/{node_id}"))
+    sending = producer.send_and_wait(data.topic.name, message.value, key=message.key, headers=list(message.headers))
+    await asyncio.wait_for(sending, _SEND_SECONDS)
+
+
+def _producer(servers: str, node_id: str) -> AIOKafkaProducer:
+    return AIOKafkaProducer(
+        bootstrap_servers=servers,
+        client_id=f"edge-runner-{node_id}",
+        acks="all",
+        enable_idempotence=False,
+        request_timeout_ms=5_000,
+        retry_backoff_ms=200,
+    )
 
 
 class Announcer:
@@ -47,31 +74,16 @@ class Announcer:
                 wait = _FIRST_WAIT
 
     async def _beat_until(self, stop: asyncio.Event) -> None:
-        # The library's own queue is kept short: a beat that cannot be sent is dropped, not kept.
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._servers,
-            client_id=f"edge-runner-{self._node.node_id}",
-            acks="all",
-            enable_idempotence=False,
-            request_timeout_ms=5_000,
-            retry_backoff_ms=200,
-        )
+        producer = _producer(self._servers, self._node.node_id)
         try:
             await producer.start()
             while not stop.is_set():
                 self._node.changed.clear()
-                await self._send(producer)
+                await _send(producer, self._node.node_id, self.beat())
                 await _first(stop, self._node.changed, timeout=self._heartbeat)
-            await self._send(producer)
+            await _send(producer, self._node.node_id, self.beat())
         finally:
             await asyncio.wait_for(producer.stop(), _SEND_SECONDS)
-
-    async def _send(self, producer: AIOKafkaProducer) -> None:
-        message = encode(Event(data=self.beat(), source=f"/edge-runner/{self._node.node_id}"))
-        sending = producer.send_and_wait(
-            EdgeNode.topic.name, message.value, key=message.key, headers=list(message.headers)
-        )
-        await asyncio.wait_for(sending, _SEND_SECONDS)
 
     def beat(self) -> EdgeNode:
         """The node's state now, with a version newer than any before."""

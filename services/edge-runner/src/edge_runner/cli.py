@@ -7,18 +7,23 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from shipjury_delivery import telemetry
 from shipjury_delivery.serving import PortInUse
+from shipjury_schemas import EdgeBenchmarked
 
 from . import app as node_app
+from .announce import publish as tell_fleet
+from .bench import BenchFailed
+from .bench import bench as measure
 from .domain.fit import KV_BYTES, MIB
 from .domain.models import UnknownModel
 from .fitting import rows, table
 from .memory import memory_of
 from .model_list import load_models
-from .node import Node
+from .node import Holding, Node
 from .pull import PullFailed
 from .pull import pull as get_weights
 from .settings import EdgeSettings
@@ -69,6 +74,32 @@ def fit(
         raise SystemExit(f"edge-runner: {error}") from error
     for line in table(found, given, context, slots, kv_type):
         typer.echo(line)
+
+
+@cli.command()
+def bench(
+    model: Annotated[str | None, typer.Argument(help="Id in the model list; by default EDGE_MODEL.")] = None,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    publish: Annotated[bool, typer.Option(help="Tell the fleet, where a broker is configured.")] = True,
+) -> None:
+    """Measure a model on this node: time to first token, prefill, decode, memory, energy where the host tells."""
+    settings = _settings()
+    try:
+        holding = node_app.plan(settings, model or settings.model, settings.engine, Node(settings.node_id, 0))
+        measured = asyncio.run(_measure(settings, holding, rounds, publish=publish))
+    except (UnknownModel, WeightsMissing, WrongHash, BenchFailed, ValueError) as error:
+        raise SystemExit(f"edge-runner: {error}") from error
+    typer.echo(measured.model_dump_json(indent=2, exclude={"aggregate_version"}))
+
+
+async def _measure(settings: EdgeSettings, holding: Holding, rounds: int, *, publish: bool) -> EdgeBenchmarked:
+    measured = await measure(holding, settings.node_id, rounds)
+    if publish and settings.kafka_bootstrap_servers:
+        try:
+            await tell_fleet(settings.kafka_bootstrap_servers, settings.node_id, measured)
+        except (KafkaError, OSError, TimeoutError) as error:
+            typer.echo(f"edge-runner: not published: {error or repr(error)}", err=True)
+    return measured
 
 
 @cli.command()

@@ -84,6 +84,10 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
 
         return Stream(chunks()) if asked.stream else _json(await unless_gone(request, answer()))
 
+    @app.post("/v1/embeddings")
+    async def embeddings(request: Request) -> Response:
+        raise ApiError(400, "unsupported_operation", "no model of this node makes embeddings")
+
     return _Door(app, token)
 
 
