@@ -35,6 +35,7 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX ballots_held ON ballots (tool_id, voter) WHERE state = 'held'",
+    "CREATE INDEX ballots_held_since ON ballots (cast_at) WHERE state = 'held'",
     "CREATE INDEX ballots_by_network ON ballots (network, tool_id, cast_at)",
     # What the worker folded last, of each voter: tallies never look at the table above.
     """

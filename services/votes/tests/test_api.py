@@ -202,6 +202,20 @@ async def test_votes_sent_by_other_sites_are_refused(
     assert await outbox(engine) == []
 
 
+async def test_past_what_may_wait_readers_are_told_to_come_back(
+    replica: Replica, engine: AsyncEngine, tool: str
+) -> None:
+    service = await replica(most_waiting=3, patience="PT0.5S")
+    readers = [await service.reader() for _ in range(12)]
+    async with engine.begin() as connection:  # so that nothing is committed meanwhile
+        await connection.execute(sa.text("LOCK TABLE ballots IN EXCLUSIVE MODE"))
+        answers = await asyncio.gather(*(one.put(f"/votes/{tool}", json={"verdict": "ship"}) for one in readers))
+    assert {answer.status_code for answer in answers} == {503}
+    assert all(answer.headers["retry-after"] for answer in answers)
+    assert any("wait already" in answer.json()["detail"] for answer in answers)
+    assert (await readers[0].put(f"/votes/{tool}", json={"verdict": "ship"})).status_code == 200
+
+
 async def test_votes_answers_are_not_cached(replica: Replica, tool: str) -> None:
     reader = await (await replica()).reader()
     assert (await reader.get(f"/votes/{tool}")).headers["cache-control"] == "private, no-store"

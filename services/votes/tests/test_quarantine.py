@@ -4,12 +4,14 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shipjury_standalone.embedded.redis import Redis
 from shipjury_standalone.ports import free_port
 from votes.domain import Limits
 from votes.jobs import watch_once
@@ -137,6 +139,26 @@ async def test_without_redis_votes_are_taken_and_held_as_unchecked(
         if server:
             server.close()
     assert await reasons(engine) == [("held", "not checked yet")] * 3
+
+
+async def test_votes_count_again_when_redis_is_back(
+    replica: Replica, tool: str, tmp_path: Path, until: Callable[..., Awaitable[None]]
+) -> None:
+    server = Redis(tmp_path / "redis", durable=False)
+    server.start()
+    try:
+        service = await replica(redis_url=server.url, admission_timeout="PT0.5S")
+        assert await cast(service, tool, 1) == ["counted"]
+        server.stop()
+        assert await cast(service, tool, 1) == ["held"]
+        server.start()
+
+        async def counts() -> bool:
+            return await cast(service, tool, 1) == ["counted"]
+
+        await until(counts, seconds=20)
+    finally:
+        server.stop()
 
 
 async def test_unchecked_votes_are_checked_from_the_record(

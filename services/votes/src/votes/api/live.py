@@ -112,7 +112,10 @@ class Live:
     async def events(self, tools: Sequence[str], render: Callable[[str, Head], str]) -> AsyncIterator[str]:
         """The frames of one page's stream (Server-Sent Events), until it leaves or the server stops."""
         with self._joined(tools) as stream:
-            found = await self._heads(stream.tools)
+            try:
+                found = await self._heads(stream.tools)
+            except Unavailable:
+                return  # the browser comes back by itself
             stream.offer({tool_id: found.get(tool_id, Head()) for tool_id in stream.tools})
             yield "retry: 2000\n\n"
             while not stream.closed:

@@ -147,13 +147,12 @@ async def hold_whole_bursts(engine: AsyncEngine, limits: Limits, now: datetime) 
     A vote that an operator or a later check released carries that as its reason and stays released.
     """
     query = sa.text(f"""
-        SELECT b.* FROM ballots b
-        WHERE b.state = 'counted' AND b.vote <> 'withdrawn' AND b.reason IS NULL AND b.cast_at > :since
-        AND EXISTS (
-            SELECT 1 FROM ballots h
-            WHERE h.tool_id = b.tool_id AND h.network = b.network AND h.state = 'held' AND h.reason = :burst
-            AND h.cast_at BETWEEN b.cast_at - CAST(:window AS interval) AND b.cast_at + CAST(:window AS interval)
-        )
+        SELECT b.* FROM ballots b JOIN (
+            SELECT network, tool_id, min(cast_at) AS began, max(cast_at) AS ended FROM ballots
+            WHERE state = 'held' AND reason = :burst AND cast_at > :since GROUP BY network, tool_id
+        ) AS h ON b.network = h.network AND b.tool_id = h.tool_id
+            AND b.cast_at BETWEEN h.began - CAST(:window AS interval) AND h.ended + CAST(:window AS interval)
+        WHERE b.state = 'counted' AND b.vote <> 'withdrawn' AND b.reason IS NULL
         ORDER BY b.tool_id, b.voter LIMIT {CHUNK} FOR UPDATE OF b
     """)  # noqa: S608
     values = {"since": now - 2 * limits.burst_window, "window": limits.burst_window, "burst": str(Doubt.NETWORK)}

@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from .patience import patiently
+
 PSEUDONYMS = "pseudonyms"
 COOKIES = "cookies"
 NETWORKS = "networks"
@@ -57,12 +59,11 @@ class DailySalt:
         self._known: tuple[date, bytes] | None = None
 
     async def at(self, now: datetime) -> bytes:
-        """The salt of the day of ``now``."""
+        """The salt of the day of ``now``. Raises ``Unavailable``."""
         day = now.astimezone(UTC).date()
         if self._known and self._known[0] == day:
             return self._known[1]
-        async with self._engine.begin() as connection:
-            salt = await salt_of(connection, day)
+        salt = await patiently(self._engine, lambda connection: salt_of(connection, day))
         self._known = day, salt
         return salt
 
