@@ -123,7 +123,7 @@ async def judged(panel: Bench) -> None:
         return not (left.get("ready") or left.get("running"))
 
     async with working(panel):
-        await until(through)
+        await until(through, 100)
 
 
 async def outbox(panel: Bench, topic: str) -> list[dict[str, Any]]:

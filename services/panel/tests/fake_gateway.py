@@ -19,6 +19,7 @@ from panel.library import library
 
 KEY = "panel-key"
 MODEL = "smollm2-135m-instruct"
+FILLER = tuple((f" word{number}", -5.0 - number / 1000) for number in range(1000))
 GOOD_WORDS = ("stable", "offline", "generous", "closed within", "one line", "answers within")
 BAD_WORDS = ("lost data", "archived", "plain text", "Nobody answers", "crashes", "tripled")
 
@@ -86,7 +87,7 @@ class FakeGateway:
         prompt, asked = str(body["prompt"]), int(str(body["logprobs"]))
         good, bad, difference = self._lean(prompt)
         top = {f" {good}": -3.0 + difference / 2, f" {bad}": -3.0 - difference / 2}
-        top |= {f" word{number}": -5.0 - number / 1000 for number in range(asked - len(top))}
+        top |= dict(FILLER[: asked - len(top)])
         return {
             "id": "cmpl-1",
             "system_fingerprint": f"{self.engine}; {self.weights[:16]}; kv f16",

@@ -16,7 +16,7 @@ from .gateway import Gateway, connect
 from .jobs.judge_tool import JudgeTool
 from .jobs.judges import Judges
 from .jobs.sit_exam import SitExam
-from .library import library
+from .library import Library, library
 from .on_tool_published import on_tool_published
 from .operator_api import operator_app
 from .settings import Settings
@@ -40,8 +40,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(settings: Settings) -> AsyncIterator[Bench]:
+async def bench(settings: Settings, shelf: Library | None = None) -> AsyncIterator[Bench]:
     """Build the working parts; for the worker and for operators' commands that read."""
+    shelf = shelf or library()
     engine = create_engine(settings)
     try:
         async with connect(
@@ -52,7 +53,6 @@ async def bench(settings: Settings) -> AsyncIterator[Bench]:
             attempts=settings.call_attempts,
             concurrency=settings.call_concurrency,
         ) as gateway:
-            shelf = library()
             judges = Judges(engine, gateway, shelf, settings, now)
             yield Bench(
                 engine,
