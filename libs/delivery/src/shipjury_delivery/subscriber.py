@@ -48,7 +48,7 @@ class Subscriber(ConsumerRebalanceListener, Generic[D]):  # type: ignore[misc]
         producer: SharedProducer,
         *,
         session_timeout_ms: int = 10_000,
-        idle_ms: int = 100,
+        idle_ms: int = 40,
     ) -> None:
         self.group = subscription.group
         self._producer = producer

@@ -40,6 +40,13 @@ ledger = sa.Table(
 )
 
 
+_RECORD = sa.text(
+    "INSERT INTO ledger (who, key, number) SELECT :who, key, number "
+    "FROM unnest(CAST(:keys AS text[]), CAST(:numbers AS bigint[])) WITH ORDINALITY AS told(key, number, place) "
+    "ORDER BY place"
+)
+
+
 class Happened(Contract):
     """An event of the tests: the ``number``-th of its ``key``."""
 
@@ -123,8 +130,14 @@ class World:
 
     async def record(self, connection: AsyncConnection, events: Sequence[Event[Happened]]) -> None:
         """The effect of an event: a line in the ledger."""
-        rows = [{"who": self.group, "key": one.subject, "number": one.data.aggregate_version} for one in events]
-        await connection.execute(sa.insert(ledger), rows)
+        await connection.execute(
+            _RECORD,
+            {
+                "who": self.group,
+                "keys": [one.subject for one in events],
+                "numbers": [one.data.aggregate_version for one in events],
+            },
+        )
 
     @contextlib.asynccontextmanager
     async def worker(
