@@ -130,3 +130,24 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read(start: Any) ->
     gateway = await start(max_body_bytes=2048)
     status, answer, _ = await gateway.chat("x" * 4096)
     assert (status, answer["error"]["code"]) == (413, "body_too_large")
+
+
+async def test_embeddings_single_and_batched_are_billed_by_their_input(gateway: Any) -> None:
+    client = AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key, max_retries=0)
+    one = await client.embeddings.create(model="sim-chat", input="hello there", encoding_format="float")
+    two = await client.embeddings.create(model="sim-chat", input=["hello", "there"], encoding_format="float")
+    assert (len(one.data), len(two.data)) == (1, 2)
+    rows, lines = await gateway.ledger(), await gateway.account()
+    assert [row["cost_nano_usd"] for row in rows] == [line["nano_usd"] for line in lines]
+    assert [row["output_tokens"] for row in rows] == [0, 0]
+
+
+async def test_a_ledger_row_has_its_event_and_the_cost_centre_that_the_client_named(gateway: Any) -> None:
+    import sqlalchemy as sa
+
+    await gateway.chat(headers={"X-Shipjury-Cost-Centre": "jury"})
+    [row] = await gateway.ledger()
+    assert row["cost_centre"] == "jury"
+    async with gateway.engine.connect() as connection:
+        found = await connection.execute(sa.text("SELECT topic, key FROM outbox"))
+        assert found.all() == [("inference.usage.v1", row["project_id"])]

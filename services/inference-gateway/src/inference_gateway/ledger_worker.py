@@ -12,6 +12,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from . import metrics
 from .store.admission import Reaper, RedisAway, Streams
 from .store.ledger import Entry, write
 from .store.rebuild import open_shards
@@ -32,6 +33,7 @@ async def take(streams: Streams, engine: AsyncEngine) -> int:
     entries = [Entry.decode(facts, outcome) for _, _, facts, outcome in found]
     async with engine.begin() as connection:
         await write(connection, entries, now=datetime.now(UTC))
+    metrics.LEDGERED.inc(len(found))
     await streams.remove((shard, entry_id) for shard, entry_id, _, _ in found)
     return len(found)
 
@@ -40,7 +42,9 @@ async def keep_ledger(streams: Streams, engine: AsyncEngine, stop: asyncio.Event
     """Take entries until ``stop``, then what is left. Postgres or Redis away: wait and go on."""
 
     async def once() -> float:
-        return 0.0 if await take(streams, engine) else _IDLE_S
+        taken = await take(streams, engine)
+        metrics.WAITING.set(await streams.length() if taken == BATCH else 0)
+        return 0.0 if taken else _IDLE_S
 
     await repeat(once, stop)
     try:
@@ -56,6 +60,7 @@ async def keep_reaping(reaper: Reaper, every_s: float, stop: asyncio.Event) -> N
     async def once() -> float:
         lost = await reaper.reap()
         if lost:
+            metrics.LOST.inc(lost)
             _log.warning("attempts of a dead instance are uncertain now", attempts=lost)
         return every_s
 

@@ -12,6 +12,9 @@ from datetime import UTC, datetime
 import structlog
 from uuid_utils import uuid7
 
+from shipjury_delivery.telemetry import current_traceparent
+
+from .. import metrics
 from ..domain.bounds import IMAGE_TOKENS, bound
 from ..domain.budgets import charges, exceeded
 from ..domain.errors import GatewayError
@@ -126,10 +129,11 @@ class Requests:
     ) -> None:
         until = asyncio.get_running_loop().time() + self._settings.request_seconds
         label = cost_centre(scope, account)
+        trace = current_traceparent()
         failed: list[dict[str, object]] = []
         last: GatewayError | None = None
         for number, candidate in enumerate(made.candidates[: self._settings.max_attempts]):
-            reservation = self._reservation(asked, account, made, candidate, request_id, number, label)
+            reservation = self._reservation(asked, account, made, candidate, request_id, number, label, trace)
             if not await self._reserve(reservation) or presence.gone:
                 await self._settling.release(reservation)
                 return
@@ -179,6 +183,7 @@ class Requests:
         request_id: str,
         number: int,
         label: str | None,
+        trace: str | None,
     ) -> Reservation:
         deployment, price = candidate.deployment, candidate.price
         at = datetime.now(UTC)
@@ -213,6 +218,7 @@ class Requests:
             bound_nano_usd=most_nano,
             counters=tuple((charge.counter, charge.budget.metric) for charge in charged),
             explanation=made.explain() if number == 0 else None,
+            traceparent=trace,
         )
         return Reservation(attempt_id, shard, charged, facts.encode(), most_nano)
 
@@ -244,6 +250,7 @@ class Requests:
             ttft_ms=None if end.ttft_s is None else round(end.ttft_s * 1000),
         )
         await self._settling.settle(reservation, outcome, billed)
+        metrics.count(candidate.deployment.provider, candidate.deployment.model, billed, end.ttft_s)
         return billed
 
     def _headers(self, named: Headers, candidate: Candidate, number: int) -> Headers:

@@ -11,6 +11,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import SecretStr
 from yarl import URL
 
+from shipjury_delivery.telemetry import current_traceparent
+
 from ..domain.catalogue import Deployment
 from ..settings import Network
 
@@ -80,6 +82,8 @@ class Upstreams:
         sent = {name: value.get_secret_value() for name, value in secrets.items()}
         sent["Content-Type"] = "application/json"
         sent["X-Client-Request-Id"] = attempt_id
+        if deployment.kind == "edge" and (trace := current_traceparent()):
+            sent["traceparent"] = trace
         return await self._session(deployment).post(
             self._url(deployment, endpoint), data=body, headers=sent, allow_redirects=False
         )

@@ -239,6 +239,8 @@ def refusal(model: str, made: Plan, retry_in_s: float) -> GatewayError:
             continue
         if all(out.rule == "unpriced" for out in of_group):
             code = "model_unpriced"
+        if all(out.rule == "busy" for out in of_group):
+            code = "gateway_overloaded"
         who = ", ".join(f"{out.deployment.provider}: {out.rule}" for out in of_group)
         params = sorted({out.param for out in of_group if out.param})
         named = f"`{params[0]}`: " if params and code == "parameter_unsupported" else ""

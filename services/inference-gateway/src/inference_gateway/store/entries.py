@@ -32,6 +32,7 @@ class Facts:
     bound_nano_usd: int | None
     counters: tuple[tuple[str, str], ...]
     explanation: dict[str, Any] | None
+    traceparent: str | None = None
 
     def encode(self) -> bytes:
         """As JSON."""
@@ -53,6 +54,7 @@ class Facts:
                 "bound": self.bound_nano_usd,
                 "counters": self.counters,
                 "plan": self.explanation,
+                "trace": self.traceparent,
             },
             option=orjson.OPT_UTC_Z,
         )
@@ -78,6 +80,7 @@ class Facts:
             bound_nano_usd=told["bound"],
             counters=tuple((key, metric) for key, metric in told["counters"]),
             explanation=told["plan"],
+            traceparent=told.get("trace"),
         )
 
 

@@ -43,6 +43,7 @@ async def write(connection: AsyncConnection, entries: Sequence[Entry], *, now: d
     nothing. Returns how many rows were added."""
     await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     known = await _known(connection, [entry.facts.attempt_id for entry in entries])
+    traces = {entry.facts.attempt_id: entry.facts.traceparent for entry in entries}
     rows: list[dict[str, Any]] = []
     for entry in entries:
         held = known.setdefault(entry.facts.attempt_id, {})
@@ -53,7 +54,7 @@ async def write(connection: AsyncConnection, entries: Sequence[Entry], *, now: d
         return 0
     versions = await _draw_versions(connection, rows)
     await connection.execute(sa.insert(ledger), rows)
-    await publish(connection, *(_event(row, versions) for row in rows))
+    await publish(connection, *(_event(row, versions, traces[row["attempt_id"]]) for row in rows))
     await _block_overruns(connection, rows)
     return len(rows)
 
@@ -147,13 +148,13 @@ async def _draw_versions(connection: AsyncConnection, rows: list[dict[str, Any]]
     return versions
 
 
-def _event(row: dict[str, Any], versions: dict[str, int]) -> Event[InferenceUsed]:
+def _event(row: dict[str, Any], versions: dict[str, int], traceparent: str | None) -> Event[InferenceUsed]:
     tokens = None
     if row["input_tokens"] is not None:
         tokens = Tokens(input=row["input_tokens"], cached_input=row["cached_input_tokens"], output=row["output_tokens"])
     told = {name: row[name] for name in InferenceUsed.model_fields if name in row}
     data = InferenceUsed.model_validate(told | {"aggregate_version": versions[row["entry_id"]], "tokens": tokens})
-    return Event(data=data, source=SOURCE)
+    return Event(data=data, source=SOURCE, traceparent=traceparent)
 
 
 async def _block_overruns(connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:

@@ -1,0 +1,30 @@
+"""What the gateway counts for Prometheus: attempts, tokens and cost by provider and model; what waits for the ledger."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from .domain.usage import Bill
+
+ATTEMPTS = Counter("shipjury_gateway_attempts_total", "Attempts by how they ended.", ("provider", "model", "outcome"))
+TOKENS = Counter("shipjury_gateway_tokens_total", "Tokens as reported.", ("provider", "model", "kind"))
+COST = Counter("shipjury_gateway_cost_nano_usd_total", "Cost in billionths of a US dollar.", ("provider", "model"))
+FIRST = Histogram(
+    "shipjury_gateway_time_to_first_token_seconds",
+    "From sending a request to the first bytes of its answer.",
+    ("provider", "model"),
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+WAITING = Gauge("shipjury_gateway_ledger_waiting", "Settled entries that are not in the ledger yet.")
+LEDGERED = Counter("shipjury_gateway_ledger_entries_total", "Entries taken into the ledger.")
+LOST = Counter("shipjury_gateway_attempts_lost_total", "Open attempts of dead instances that became uncertain.")
+
+
+def count(provider: str, model: str, bill: Bill, ttft_s: float | None) -> None:
+    """Count an attempt that has ended."""
+    ATTEMPTS.labels(provider, model, bill.outcome).inc()
+    if bill.tokens is not None:
+        TOKENS.labels(provider, model, "input").inc(bill.tokens.input)
+        TOKENS.labels(provider, model, "output").inc(bill.tokens.output)
+    if bill.nano_usd:
+        COST.labels(provider, model).inc(bill.nano_usd)
+    if ttft_s is not None:
+        FIRST.labels(provider, model).observe(ttft_s)
