@@ -185,6 +185,8 @@ class Subscriber(ConsumerRebalanceListener, Generic[D]):  # type: ignore[misc]
     def _rewind(self, records: Sequence[Record]) -> None:
         """Fetch again what is given up here, as far as it is still ours. A rebalance resets positions anyway."""
         consumer: Any = self._subscriber.consumer
+        if consumer is None:
+            return
         first: dict[TopicPartition, int] = {}
         for record in records:
             first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
