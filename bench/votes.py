@@ -5,19 +5,23 @@ each vote writes its ballot and its outbox row. ``SELECT 1`` on the same server 
 asks the database once a vote. Run: ``python bench/votes.py [--seconds 5]``.
 """
 
+import sys
+from pathlib import Path
+
+if sys.path and Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
+    sys.path.pop(0)  # this file has the name of the package that it measures
+
 import argparse
 import asyncio
 import os
 import platform
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from itertools import count
-from pathlib import Path
 from uuid import uuid4
 
 import sqlalchemy as sa

@@ -1,5 +1,6 @@
 """Keys and daily salts: what identities and hashes of networks are made from."""
 
+import asyncio
 import hashlib
 import hmac
 import secrets
@@ -57,15 +58,17 @@ class DailySalt:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._known: tuple[date, bytes] | None = None
+        self._asking = asyncio.Lock()
 
     async def at(self, now: datetime) -> bytes:
         """The salt of the day of ``now``. Raises ``Unavailable``."""
         day = now.astimezone(UTC).date()
         if self._known and self._known[0] == day:
             return self._known[1]
-        salt = await patiently(self._engine, lambda connection: salt_of(connection, day))
-        self._known = day, salt
-        return salt
+        async with self._asking:  # at midnight one asks for all
+            if self._known is None or self._known[0] != day:
+                self._known = day, await patiently(self._engine, lambda connection: salt_of(connection, day))
+            return self._known[1]
 
 
 async def salt_of(connection: AsyncConnection, day: date) -> bytes:
