@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import httpx
 import typer
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
@@ -38,7 +39,9 @@ commands = typer.Typer(no_args_is_help=True, help="Edge nodes: models, what fits
 @cli.command()
 def serve(
     model: Annotated[str | None, typer.Argument(help="Id in the model list; by default EDGE_MODEL.")] = None,
-    engine: Annotated[str | None, typer.Option(help="llama.cpp or vllm; by default EDGE_ENGINE.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="By default EDGE_ENGINE; llama.cpp is the only one so far.")
+    ] = None,
     port: Annotated[int | None, typer.Option(help="Port of the API; by default EDGE_PUBLIC_PORT.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Print the engine's exact command and leave.")] = False,
 ) -> None:
@@ -100,6 +103,24 @@ async def _measure(settings: EdgeSettings, holding: Holding, rounds: int, *, pub
         except (KafkaError, OSError, TimeoutError) as error:
             typer.echo(f"edge-runner: not published: {error or repr(error)}", err=True)
     return measured
+
+
+@cli.command()
+@commands.command()
+def status() -> None:
+    """Show what the node on this machine holds: state, speed, memory, restarts, why an engine is not ready."""
+    settings = _settings()
+    address = f"http://{settings.operator_host}:{settings.operator_port}/edge/readyz"
+    try:
+        found = httpx.get(address, timeout=5).json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise SystemExit(f"edge-runner: no node answers at {address}: {error}") from error
+    typer.echo(f"{settings.node_id}: {found['state']}")
+    for model, held in found["models"].items():
+        speed = f"{held['tokens_per_second']:.1f} tokens/s" if held["tokens_per_second"] else "speed unknown"
+        memory = f"{held['resident_bytes'] / MIB:.0f} MiB"
+        reason = f"  {held['reason']}" if held["reason"] else ""
+        typer.echo(f"  {model}: {held['state']}, {speed}, {memory}, {held['restarts']} restarts{reason}")
 
 
 @cli.command()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import psutil
@@ -28,7 +29,7 @@ class Holding:
     supervisor: Supervisor
     gate: Gate
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """What log-probabilities depend on: engine build, weights, and the type of the KV cache."""
         return f"{self.engine.build()}; {self.weights.sha256[:16]}; kv {self.spec.kv_type}"

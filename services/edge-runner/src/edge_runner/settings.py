@@ -20,7 +20,7 @@ class EdgeSettings(SettingsFromFiles):
         default_factory=lambda: f"edge-{socket.gethostname()}", min_length=1, description="Id of this node."
     )
     model: str = Field(default="smollm2-135m-instruct", description="Model that is served when none is named.")
-    engine: str = Field(default="llama.cpp", description="Engine: `llama.cpp` or `vllm`.")
+    engine: str = Field(default="llama.cpp", description="Engine; `llama.cpp` is the only one so far.")
     public_host: str = Field(default="127.0.0.1", description="Address that the OpenAI-compatible API listens on.")
     public_port: int = Field(default=8180, ge=0, le=65535, description="Port of the API; 0 for any free one.")
     operator_host: str = Field(default="127.0.0.1", description="Address that operators' routes listen on.")

@@ -7,20 +7,17 @@ own legacy endpoint.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True)
-class TokenLogprob:
-    """A token's bytes and its natural log-probability."""
+class TokenLogprob(NamedTuple):
+    """A token's bytes and its natural log-probability. A tuple, since a thousand are made for every judged fact."""
 
     raw: bytes
     logprob: float
 
 
-@dataclass(frozen=True)
-class ScoredToken:
+class ScoredToken(NamedTuple):
     """A generated token with the likeliest alternatives, likeliest first."""
 
     chosen: TokenLogprob

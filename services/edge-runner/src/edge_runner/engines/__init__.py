@@ -1,4 +1,4 @@
-"""Engines are subprocesses behind one adapter: llama.cpp where there is a CPU, vLLM where there is a GPU."""
+"""Engines are subprocesses behind one adapter: llama.cpp, and whatever else has what ``Engine`` asks for."""
 
 from .adapter import Engine, EngineFailure, ServeSpec
 from .llama_cpp import LlamaCpp

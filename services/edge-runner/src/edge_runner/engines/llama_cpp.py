@@ -21,9 +21,12 @@ class LlamaCpp:
     max_logprobs = 1000
     capabilities: tuple[str, ...] = ("chat", "completions", "json_schema", "logprobs", "tools")
 
+    def __init__(self) -> None:
+        self._build = f"llama.cpp (xllamacpp {version('xllamacpp')})"
+
     def build(self) -> str:
         """The wheel's version is its build: the wheel carries no other number."""
-        return f"llama.cpp (xllamacpp {version('xllamacpp')})"
+        return self._build
 
     def command(self, spec: ServeSpec, port: int, key: str) -> Command:
         """Exact flags; ``serve --dry-run`` prints them."""
