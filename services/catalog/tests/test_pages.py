@@ -148,7 +148,7 @@ async def test_pages_stay_under_50_kb(running: Running) -> None:
     heaviest = "/compare/hf-inference-providers-v2-vs-mistral-3-small-22b"
     for path in (*PATHS, *pairs, heaviest, "/tools/hf-inference-providers-hub"):
         html = await running.text(path)
-        assert len(html.encode()) < 50 * 1024, (path, len(html.encode()))
+        assert len(html.encode()) < 50_000, (path, len(html.encode()))
 
 
 async def test_a_tool_without_a_verdict_is_under_review(empty: Running) -> None:

@@ -44,13 +44,5 @@ def of_pair(page: Page, address: str) -> dict[str, Any]:
         "@type": "WebPage",
         "name": f"{page.a.name} vs {page.b.name}",
         "url": address,
-        "description": " ".join(page.lead),
         "about": [{"@type": "SoftwareApplication", "name": one.name} for one in (page.a, page.b)],
-        "breadcrumb": {
-            "@type": "BreadcrumbList",
-            "itemListElement": [
-                {"@type": "ListItem", "position": 1, "name": "Compare"},
-                {"@type": "ListItem", "position": 2, "name": f"{page.a.name} vs {page.b.name}"},
-            ],
-        },
     }
