@@ -106,9 +106,8 @@ class FakeGateway:
         labels = _labels()
         if statement in self.tone:
             return self.tone[statement]
-        if statement in labels:  # a few labels are read wrong, so that the classes overlap
-            wrong = len(statement) % 11 == 0
-            return (labels[statement] * (-1 if wrong else 1)) * 2 + len(statement) % 7 / 10
+        if statement in labels:
+            return labels[statement] * 2 + len(statement) % 7 / 10
         good = sum(word in statement for word in GOOD_WORDS)
         bad = sum(word in statement for word in BAD_WORDS)
         return 3.0 * (good - bad) + len(statement) % 5 / 10

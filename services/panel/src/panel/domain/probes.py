@@ -166,20 +166,19 @@ def flips(papers: Papers, sat: Sat, constants: Constants, edges: Edges) -> tuple
     stands the stricter one, in which any change counts, to or from undecided too; it is reported and decides nothing:
     a band of a dozen points has two edges, and a dossier near one of them changes with any fact.
 
-    Reworded frames are asked of the invented half alone, and take their scale from it: a scale needs no label. Curve
-    and edges stay those that were fitted on the other half.
+    Reworded frames are asked of the invented half alone. Both wordings take their scales from it (a scale needs no
+    label), so that nothing but the words differs; curve and edges stay those that were fitted on the other half.
     """
     read = reader(constants, sat.read)
     reread = {text: (*first, *sat.read[text][len(first) :]) for text, first in sat.reread.items()}
     again = reader(constants, {**sat.read, **reread})
     invented = [fact.text for fact in facts_of(papers.invented.examined)]
-    scales = tuple(fit_scale(column) for column in zip(*(sat.reworded[text] for text in invented), strict=True))
-    other = reader(Constants(scales, constants.curve), sat.reworded)
+    worded, other = (_scaled_by(invented, words, constants.curve) for words in (sat.read, sat.reworded))
     dossiers = [tuple(fact.text for fact in dossier.facts) for dossier in papers.examined]
     draw = Random(SEED)
     plain = [(texts, read, edges) for texts in dossiers]
     shuffled = [(tuple(draw.sample(texts, len(texts))), again, edges) for texts in dossiers]
-    plain_invented = plain[: len(papers.invented.examined)]
+    plain_invented = [(texts, worded, edges) for texts in dossiers[: len(papers.invented.examined)]]
     reworded = [(texts, other, edges) for texts, _, _ in plain_invented]
     whole = [(texts, read, edges) for texts in dossiers for _ in texts]
     dropped = [(texts[:gone] + texts[gone + 1 :], read, edges) for texts in dossiers for gone in range(len(texts))]
@@ -195,6 +194,12 @@ def flips(papers: Papers, sat: Sat, constants: Constants, edges: Edges) -> tuple
         found.append(at_most(f"flips_{name}", f"Verdicts that change sides {how}", turned, most))
         found.append(Probe(f"changes_{name}", f"Verdicts that change at all {how}, to or from undecided too", changed))
     return tuple(found)
+
+
+def _scaled_by(texts: Sequence[str], read: Differences, curve: Sigmoid) -> Reader:
+    """A reader whose scales come from these texts."""
+    scales = tuple(fit_scale(column) for column in zip(*(read[text] for text in texts), strict=True))
+    return reader(Constants(scales, curve), read)
 
 
 def _side(texts: Sequence[str], read: Reader, edges: Edges) -> bool:

@@ -66,7 +66,7 @@ class SitExam:
             for room in (f"exam:{job.key}", f"exam:{job.key}:again"):
                 await runs.forget_readings(connection, judge_key(judge, room))
             await complete(connection, job)
-        _log.info("exam sat", model=judge.model, level=record.level)
+        _log.info("exam sat", model=judge.model, allowed_as=record.level)
 
     async def sit(self, judge: JudgeIdentity, room: str) -> ExamRecord:
         """Read everything and mark it. Raises ``ReadingFailed`` where the judge does not answer."""
