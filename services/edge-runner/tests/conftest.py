@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 MODEL = "smollm2-135m-instruct"
-READY_SECONDS = 90.0
+READY_SECONDS = 200.0
 
 
 @dataclass

@@ -4,6 +4,7 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -12,6 +13,8 @@ from aiokafka.errors import TopicAlreadyExistsError
 from shipjury_schemas import EdgeNode, decode
 
 from .conftest import MODEL, StartNode, free_port
+
+pytestmark = pytest.mark.timeout(300)
 
 Beats = AsyncIterator[EdgeNode]
 

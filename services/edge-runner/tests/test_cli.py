@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
@@ -14,6 +15,8 @@ from edge_runner.settings import EdgeSettings
 from shipjury_schemas import EdgeBenchmarked, decode
 
 from .conftest import MODEL, RunningNode
+
+pytestmark = pytest.mark.timeout(300)
 
 README = Path(__file__).parents[1] / "README.md"
 

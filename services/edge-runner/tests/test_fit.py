@@ -14,6 +14,8 @@ from edge_runner.model_list import load_models
 from . import shapes
 from .conftest import RunningNode, StartNode
 
+pytestmark = pytest.mark.timeout(300)
+
 MODELS = load_models()
 SIZED = [
     (model.id, weights.size_bytes)

@@ -12,6 +12,9 @@ import pytest
 
 from .conftest import MODEL, RunningNode, StartNode, wait_for
 
+# Generous: engines share the machine with whatever else is tested on it.
+pytestmark = pytest.mark.timeout(300)
+
 LONG = {"model": MODEL, "messages": [{"role": "user", "content": "Tell a very long story."}], "max_tokens": 1500}
 
 
@@ -52,7 +55,7 @@ def test_a_killed_engine_is_an_error_for_its_client_and_comes_back_under_the_sam
         reader = Streaming(node)
         assert reader.begun.wait(30)
         engine.kill()
-        reader.join(10)
+        reader.join(30)
         assert reader.finish is None
         assert isinstance(reader.error, openai.APIError)
         assert reader.error.code == "engine_stopped"
@@ -67,7 +70,7 @@ def test_a_stream_that_sigterm_to_the_engine_cuts_does_not_look_finished(start_n
     reader = Streaming(node)
     assert reader.begun.wait(30)
     node.engines()[0].terminate()
-    reader.join(10)
+    reader.join(30)
     assert reader.finish is None
     assert isinstance(reader.error, openai.APIError)
 
@@ -89,14 +92,14 @@ def test_sigterm_lets_running_streams_finish_and_refuses_new_requests(start_node
     )
     next(stream)
     node.process.send_signal(signal.SIGTERM)
-    wait_for(lambda: node.readyz().json()["state"] == "draining", 5, node)
+    wait_for(lambda: node.readyz().json()["state"] == "draining", 30, node)
     refused = node.post("/completions", prompt="Hello", max_tokens=1)
     assert refused.status_code == 503
     assert refused.json()["error"]["code"] == "node_draining"
     assert int(refused.headers["Retry-After"]) >= 1
     rest = [chunk.choices[0].finish_reason for chunk in stream]
     assert rest[-1] is not None
-    assert node.process.wait(20) == 0
+    assert node.process.wait(60) == 0
 
 
 def test_a_stream_that_outlasts_the_deadline_is_cut_with_an_error(start_node: StartNode) -> None:
@@ -104,7 +107,7 @@ def test_a_stream_that_outlasts_the_deadline_is_cut_with_an_error(start_node: St
     reader = Streaming(node)
     assert reader.begun.wait(30)
     assert node.stop() == 0
-    reader.join(10)
+    reader.join(30)
     assert reader.finish is None
     assert reader.error is not None
 
@@ -115,10 +118,10 @@ async def test_a_client_that_leaves_frees_its_slot(node: RunningNode, until: Cal
             asked = asyncio.create_task(
                 client.post(node.base_url + "/chat/completions", json=LONG | {"stream": stream})
             )
-            await until(lambda: node.metric("edge_slots_busy") == 1)  # type: ignore[misc]
+            await until(lambda: node.metric("edge_slots_busy") == 1, seconds=30)  # type: ignore[misc]
             asked.cancel()
             await asyncio.gather(asked, return_exceptions=True)
-        await until(lambda: node.metric("edge_slots_busy") == 0, seconds=5)  # type: ignore[misc]
+        await until(lambda: node.metric("edge_slots_busy") == 0, seconds=30)  # type: ignore[misc]
 
 
 async def test_beyond_slots_and_queue_there_is_429_with_when_to_come_back(
@@ -127,7 +130,7 @@ async def test_beyond_slots_and_queue_there_is_429_with_when_to_come_back(
     async with httpx.AsyncClient(headers=node.headers, timeout=60) as client:
         crowd = [asyncio.create_task(client.post(node.base_url + "/chat/completions", json=LONG)) for _ in range(4)]
         try:
-            await until(lambda: node.metric("edge_queue_waiting") == 2)  # type: ignore[misc]
+            await until(lambda: node.metric("edge_queue_waiting") == 2, seconds=30)  # type: ignore[misc]
             fifth = await client.post(node.base_url + "/chat/completions", json=LONG)
             assert fifth.status_code == 429
             assert fifth.json()["error"]["code"] == "queue_full"
@@ -136,30 +139,30 @@ async def test_beyond_slots_and_queue_there_is_429_with_when_to_come_back(
             for one in crowd:
                 one.cancel()
             await asyncio.gather(*crowd, return_exceptions=True)
-    await until(lambda: node.metric("edge_slots_busy") == 0)  # type: ignore[misc]
+    await until(lambda: node.metric("edge_slots_busy") == 0, seconds=30)  # type: ignore[misc]
 
 
 def test_a_model_that_cannot_fit_is_refused_with_what_fits_before_it_is_loaded(start_node: StartNode) -> None:
     node = start_node(ready=False, memory="600MiB", slots="4", context_tokens="4096")
-    assert node.process.wait(20) != 0
+    assert node.process.wait(60) != 0
     assert "EDGE_CONTEXT_TOKENS=" in node.log.read_text()
     assert "Traceback" not in node.log.read_text()
 
 
 def test_a_node_that_others_can_reach_needs_a_token(start_node: StartNode) -> None:
     node = start_node(ready=False, public_host="0.0.0.0")
-    assert node.process.wait(20) != 0
+    assert node.process.wait(60) != 0
     assert "EDGE_TOKEN" in node.log.read_text()
 
 
 def test_a_port_in_use_is_one_clear_sentence(start_node: StartNode, node: RunningNode) -> None:
     second = start_node(ready=False, public_port=str(node.port))
-    assert second.process.wait(20) != 0
+    assert second.process.wait(60) != 0
     assert f"cannot listen on 127.0.0.1:{node.port}" in second.log.read_text()
     assert "Traceback" not in second.log.read_text()
 
 
 def test_an_unknown_model_is_one_clear_sentence(start_node: StartNode) -> None:
     second = start_node("gpt-9", ready=False)
-    assert second.process.wait(20) != 0
+    assert second.process.wait(60) != 0
     assert "no model 'gpt-9' in the list" in second.log.read_text()

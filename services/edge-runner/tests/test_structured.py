@@ -12,6 +12,8 @@ from edge_runner.schemas import violation
 from .conftest import MODEL, RunningNode
 from .test_tools import TREE, WEATHER
 
+pytestmark = pytest.mark.timeout(300)
+
 PERSON = {
     "type": "object",
     "properties": {"name": {"type": "string", "maxLength": 20}, "city": {"enum": ["Paris", "Rome"]}},

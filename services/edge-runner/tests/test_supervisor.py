@@ -8,10 +8,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from edge_runner.domain.models import Source
 from edge_runner.engines import LlamaCpp, ServeSpec
 from edge_runner.engines.supervisor import Supervisor
 from edge_runner.weights import locate
+
+pytestmark = pytest.mark.timeout(300)
 
 MIB = 1 << 20
 Until = Callable[..., Any]

@@ -9,6 +9,8 @@ import pytest
 
 from .conftest import MODEL, RunningNode
 
+pytestmark = pytest.mark.timeout(300)
+
 FACT = "About a software tool: It is open source and free. This is a big"
 
 

@@ -1,12 +1,13 @@
 """The command line: ``edge-runner`` for a node, ``shipjury edge`` for its operators."""
 
 import asyncio
+import http.client
+import json
 import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
@@ -110,11 +111,13 @@ async def _measure(settings: EdgeSettings, holding: Holding, rounds: int, *, pub
 def status() -> None:
     """Show what the node on this machine holds: state, speed, memory, restarts, why an engine is not ready."""
     settings = _settings()
-    address = f"http://{settings.operator_host}:{settings.operator_port}/edge/readyz"
+    node = http.client.HTTPConnection(settings.operator_host, settings.operator_port, timeout=5)
     try:
-        found = httpx.get(address, timeout=5).json()
-    except (httpx.HTTPError, ValueError) as error:
-        raise SystemExit(f"edge-runner: no node answers at {address}: {error}") from error
+        node.request("GET", "/edge/readyz")
+        found = json.loads(node.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        where = f"http://{settings.operator_host}:{settings.operator_port}/edge/readyz"
+        raise SystemExit(f"edge-runner: no node answers at {where}: {error}") from error
     typer.echo(f"{settings.node_id}: {found['state']}")
     for model, held in found["models"].items():
         speed = f"{held['tokens_per_second']:.1f} tokens/s" if held["tokens_per_second"] else "speed unknown"

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -52,8 +52,8 @@ class Meter:
             self.requests.labels(holding.model.id, operation, outcome).inc()
 
     def page(self) -> bytes:
-        """The metrics in Prometheus's text format."""
-        return generate_latest(self.registry)
+        """The metrics in Prometheus's text format: the node's own, and those of its two ports."""
+        return generate_latest(self.registry) + generate_latest(REGISTRY)
 
 
 class Seen:

@@ -22,7 +22,7 @@ from .client import EngineClient, EngineRefused, EngineStopped
 State = Literal["loading", "ready", "failed", "unloaded"]
 
 _PROBE = "The capital of France is"
-_PROBE_TOKENS = 16
+_PROBE_TOKENS = 8
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 30.0
 _STEADY_SECONDS = 60.0
 _SILENT_CHECKS = 6
