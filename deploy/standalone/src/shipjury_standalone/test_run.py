@@ -21,8 +21,15 @@ def run_tests(root: Path, arguments: list[str]) -> int:
             sys.stderr.write(f"shipjury: {missing}\n")
             return 3
     chosen = [] if "-m" in arguments else ["-m", LEFT_OUT]
-    command = [sys.executable, "-m", "pytest", *chosen, *arguments]
+    command = [sys.executable, "-m", "pytest", *chosen, *_side_by_side(arguments, names_files), *arguments]
     return subprocess.run(command, cwd=root, env=environment, check=False).returncode
+
+
+def _side_by_side(arguments: list[str], names_files: bool) -> list[str]:
+    """Options for a run of everything: files side by side, since most tests wait more than they compute."""
+    if names_files or any(argument.startswith("-") for argument in arguments):
+        return []
+    return ["-n", "3", "--dist", "loadfile"]
 
 
 def _drives_a_browser(root: Path, arguments: list[str], names_files: bool) -> bool:
