@@ -235,7 +235,7 @@ async def start(
         stack.push_async_callback(end)
         async with session.post(f"{simulator}/_sim/reset"):
             pass
-        await wait_until(lambda: _is_open(pipe))
+        await wait_until(lambda: is_open(pipe))
         return gateway
 
     yield make
@@ -248,5 +248,6 @@ async def gateway(start: Callable[..., Awaitable[Gateway]]) -> Gateway:
     return await start()
 
 
-async def _is_open(pipe: RedisPipe) -> bool:
-    return all([await pipe.call("GET", epoch(shard)) == b"open" for shard in range(SHARDS)])
+async def is_open(pipe: RedisPipe) -> bool:
+    """Whether every shard admits."""
+    return all([str(await pipe.call("GET", epoch(shard))).startswith("b'open:") for shard in range(SHARDS)])

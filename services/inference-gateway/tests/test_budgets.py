@@ -21,6 +21,8 @@ from inference_gateway.store.rebuild import open_shards
 from inference_gateway.store.resp import RedisPipe
 from shipjury_standalone.testing import wait_until
 
+from .conftest import is_open
+
 
 def reservation(number: int, amount: int, limit: int, metric: Any = "nano_usd") -> Reservation:
     """A reservation of this amount under one budget."""
@@ -40,7 +42,7 @@ async def opened(url: str) -> RedisPipe:
     """A pipe to a Redis whose budgets are whole."""
     pipe = RedisPipe(url)
     await pipe.call("FLUSHDB")
-    await pipe.call("SET", epoch(0), "open")
+    await pipe.call("SET", epoch(0), "open:1")
     return pipe
 
 
@@ -109,7 +111,7 @@ async def test_a_dead_instances_attempts_stay_counted_at_their_bound_until_a_lat
 async def test_a_closed_epoch_admits_nothing_under_a_budget(gateway: Any) -> None:
     await gateway.budget(10**12)
     [found] = {account.organisation_id for account in gateway.accounts().values()}
-    await gateway.pipe.call("SET", epoch(shard_of(found)), "building")
+    await gateway.pipe.call("SET", epoch(shard_of(found)), "building:2")
     status, answer, headers = await gateway.chat()
     assert (status, answer["error"]["code"]) == (503, "admission_unavailable")
     assert "retry-after" in headers
@@ -130,6 +132,32 @@ async def test_an_empty_redis_is_not_an_empty_bill(gateway: Any) -> None:
     await gateway.pipe.call("FLUSHALL")
     await open_shards(gateway.pipe, gateway.engine, now=datetime.now(UTC))
     assert await gateway.counters() == before
+
+
+async def test_living_gateways_put_back_what_redis_forgot(start: Any) -> None:
+    gateway = await start(heartbeat_seconds=0.1)
+    await gateway.budget(10**12)
+    await gateway.chat("first")
+    await gateway.ledger()  # one in the ledger, one settled and not there yet, one open
+    await gateway.chat("second")
+    slow = asyncio.create_task(gateway.chat("fault=slow words=30", stream=True, max_tokens=30))
+    await wait_until(lambda: _open(gateway))
+    before = await gateway.counters()
+    await gateway.pipe.call("FLUSHALL")
+    await wait_until(lambda: _again(gateway, before))
+    await slow
+    rows, lines = await gateway.ledger(), await gateway.account()
+    assert len(rows) == 3
+    assert sum(row["cost_nano_usd"] for row in rows) == sum(line["nano_usd"] for line in lines)
+    assert list((await gateway.counters()).values()) == [sum(line["nano_usd"] for line in lines)]
+
+
+async def _open(gateway: Any) -> bool:
+    return bool(await gateway.pipe.call("KEYS", "sj:*:open:*"))
+
+
+async def _again(gateway: Any, before: dict[str, int]) -> bool:
+    return await is_open(gateway.pipe) and await gateway.counters() == before
 
 
 async def test_a_used_up_budget_is_refused_before_a_cent_is_spent(gateway: Any) -> None:

@@ -23,6 +23,7 @@ from .operator_api import operator_api
 from .settings import Settings
 from .store import accounts, edge, manifests
 from .store.admission import Admission, Reaper, RedisAway, Streams
+from .store.remembering import Remembering
 from .store.resp import RedisPipe
 from .store.snapshot import Snapshots
 
@@ -35,7 +36,8 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
     engine = _engine(settings)
     pipe = RedisPipe(settings.redis_url.get_secret_value(), deadline_s=settings.admission_seconds)
     admission = Admission(pipe, str(uuid7()))
-    settling = Settling(admission)
+    remembering = Remembering(admission, engine)
+    settling = Settling(admission, remembering)
     upstreams = Upstreams(
         edge_networks=settings.edge_networks, edge_token=settings.edge_token, connect_s=settings.connect_seconds
     )
@@ -54,9 +56,9 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
             operator=operator_api(engine, snapshots),
             background=(
                 snapshots.keep_fresh,
-                partial(_beat, admission, settings.heartbeat_seconds),
+                partial(_beat, admission, remembering, settings.heartbeat_seconds),
                 settling.keep_trying,
-                partial(ledger_worker.keep_open, pipe, engine),
+                partial(ledger_worker.keep_open, pipe, engine, 3 * settings.heartbeat_seconds),
             ),
         )
         await settling.flush()
@@ -91,9 +93,10 @@ async def worker(settings: Settings) -> AsyncIterator[Worker]:
         await engine.dispose()
 
 
-async def _beat(admission: Admission, every_s: float, stop: asyncio.Event) -> None:
+async def _beat(admission: Admission, remembering: Remembering, every_s: float, stop: asyncio.Event) -> None:
     async def once() -> float:
         await admission.beat()
+        await remembering.look()
         return every_s
 
     await ledger_worker.repeat(once, stop)

@@ -67,11 +67,11 @@ async def keep_reaping(reaper: Reaper, every_s: float, stop: asyncio.Event) -> N
     await repeat(once, stop)
 
 
-async def keep_open(pipe: RedisPipe, engine: AsyncEngine, stop: asyncio.Event) -> None:
+async def keep_open(pipe: RedisPipe, engine: AsyncEngine, restoring_s: float, stop: asyncio.Event) -> None:
     """Rebuild budgets whenever Redis has lost them, until ``stop``."""
 
     async def once() -> float:
-        await open_shards(pipe, engine, now=datetime.now(UTC))
+        await open_shards(pipe, engine, now=datetime.now(UTC), restoring_s=restoring_s)
         return 1.0
 
     await repeat(once, stop)

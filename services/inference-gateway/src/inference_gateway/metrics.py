@@ -1,4 +1,4 @@
-"""What the gateway counts for Prometheus: attempts, tokens and cost by provider and model; what waits for the ledger."""
+"""What the gateway counts, for Prometheus: attempts, tokens, cost; and what waits for the ledger."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

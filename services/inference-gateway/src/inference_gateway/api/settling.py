@@ -11,6 +11,7 @@ import structlog
 
 from ..domain.usage import Bill
 from ..store.admission import Admission, RedisAway, Reservation
+from ..store.remembering import Remembering, Settled
 
 _log = structlog.get_logger("inference_gateway.settling")
 _MAX_WAITING = 50_000
@@ -28,8 +29,9 @@ class _Waiting:
 class Settling:
     """Settles at once where Redis answers, later where it does not."""
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission, remembering: Remembering) -> None:
         self._admission = admission
+        self._remembering = remembering
         self._waiting: deque[_Waiting] = deque(maxlen=_MAX_WAITING)
 
     async def settle(self, reservation: Reservation, outcome: bytes, bill: Bill) -> None:
@@ -83,3 +85,4 @@ class Settling:
             await self._admission.release(one.reservation)
         else:
             await self._admission.settle(one.reservation, one.outcome, nano_usd=one.nano_usd, tokens=one.tokens)
+            self._remembering.note(Settled(one.reservation, one.outcome, one.nano_usd, one.tokens))

@@ -1,9 +1,10 @@
 """Reserve, settle, give up: budgets in Redis, each step one atomic script and one round trip.
 
 Names: every key of an organisation lies in one of :data:`SHARDS` hash slots, so that one script may touch them all.
-`sj:{N}:epoch` is `open` while budgets are whole; `sj:{N}:open:INSTANCE` holds that instance's open attempts;
-`sj:{N}:settled` is the stream that the ledger worker empties; `sj:{N}:c:BUDGET:WINDOW` counts;
-`sj:{N}:done:ATTEMPT` remembers how an attempt ended; `sj:instances` holds every instance's last heartbeat.
+`sj:{N}:epoch` is `open:ID` while budgets are whole; the id changes when Redis has forgotten them.
+`sj:{N}:open:INSTANCE` holds that instance's open attempts, and `sj:{N}:instances` names the instances.
+`sj:{N}:settled` is the stream that the ledger worker empties. `sj:{N}:c:BUDGET:WINDOW` counts.
+`sj:{N}:done:ATTEMPT` remembers how an attempt ended. `sj:instances` holds every instance's last heartbeat.
 """
 
 import asyncio
@@ -94,6 +95,8 @@ class Admission:
         self._reserve = _script("reserve")
         self._settle = _script("settle")
         self._late = _script("settle_late")
+        self._restore = _script("restore")
+        self._open: dict[str, Reservation] = {}
 
     async def reserve(self, reservation: Reservation) -> Refused | None:
         """Take the charges, all or none. Returns the budget that refuses, if one does.
@@ -110,6 +113,7 @@ class Admission:
         if not isinstance(answer, list) or answer[0] == -1:
             raise AdmissionClosed
         if answer[0] == 1:
+            self._open[reservation.attempt_id] = reservation
             return None
         charge = reservation.charges[answer[1] - 1]
         return Refused(charge.budget, int(answer[2]), charge.amount)
@@ -126,6 +130,7 @@ class Admission:
             keys.append(charge.counter)
             arguments.append(amount - charge.amount)
         answer = await self._pipe.run(self._settle, keys, arguments)
+        self._open.pop(attempt, None)
         if answer in (0, 1):
             return
         late: list[str | bytes | int] = [attempt, reservation.facts, outcome]
@@ -147,6 +152,24 @@ class Admission:
             keys.append(charge.counter)
             arguments.append(-charge.amount)
         await self._pipe.run(self._settle, keys, arguments)
+        self._open.pop(reservation.attempt_id, None)
+
+    async def restore(self, shard: int) -> int:
+        """Put this instance's open attempts of a shard back, where Redis has forgotten them. Returns how many."""
+        count = 0
+        for one in [one for one in self._open.values() if one.shard == shard]:
+            keys = [open_attempts(shard, self.instance), instances_of(shard), done_mark(shard, one.attempt_id)]
+            arguments: list[str | bytes | int] = [one.attempt_id, one.facts, self.instance]
+            for charge in one.charges:
+                keys.append(charge.counter)
+                arguments += (charge.amount, charge.keep_s)
+            count += int(await self._pipe.run(self._restore, keys, arguments) == 1)
+        return count
+
+    async def epochs(self) -> list[str]:
+        """Every shard's epoch; empty where there is none."""
+        found = await asyncio.gather(*(self._pipe.call("GET", epoch(shard)) for shard in range(SHARDS)))
+        return [value.decode() if isinstance(value, bytes) else "" for value in found]
 
     async def leave(self) -> None:
         """Go in order: nothing is open any more."""

@@ -4,12 +4,14 @@ A shard whose epoch is not `open` admits nothing that falls under a budget. The 
 its counters, then adds what ledger and stream hold; what settles meanwhile adds itself, and at worst counts twice.
 """
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from uuid_utils import uuid7
 
 from ..domain.budgets import KEEP_S, window_id, window_start
 from .admission import SHARDS, counters, epoch, shard_of, stream
@@ -22,8 +24,12 @@ _LOCK = 0x5245_4255_494C  # one rebuild at a time: "REBUIL"
 _log = structlog.get_logger("inference_gateway.rebuild")
 
 
-async def open_shards(pipe: RedisPipe, engine: AsyncEngine, *, now: datetime) -> int:
-    """Rebuild and open every shard that is not open. Returns how many were. Raises ``RedisAway``."""
+async def open_shards(pipe: RedisPipe, engine: AsyncEngine, *, now: datetime, restoring_s: float = 0.0) -> int:
+    """Rebuild and open every shard that is not open. Returns how many were. Raises ``RedisAway``.
+
+    ``restoring_s`` is the time that living instances get to put back what they still know, before a shard opens; a
+    ledger without a row has nothing to wait for.
+    """
     closed = await _closed(pipe)
     if not closed:
         return 0
@@ -35,13 +41,24 @@ async def open_shards(pipe: RedisPipe, engine: AsyncEngine, *, now: datetime) ->
             await _rebuild(
                 pipe, connection, shard, [row for row in rows if shard_of(row["organisation_id"]) == shard], now
             )
+        if closed and await connection.scalar(sa.select(sa.exists().where(ledger.c.id > 0))):
+            await asyncio.sleep(restoring_s)
+        for shard in closed:
+            value = await pipe.call("GET", epoch(shard))
+            if isinstance(value, bytes) and value.startswith(b"restoring:"):
+                await pipe.call("SET", epoch(shard), value.replace(b"restoring:", b"open:"))
     if closed:
         _log.info("budgets rebuilt from the ledger", shards=len(closed))
     return len(closed)
 
 
 async def _closed(pipe: RedisPipe) -> list[int]:
-    return [shard for shard in range(SHARDS) if await pipe.call("GET", epoch(shard)) != b"open"]
+    return [shard for shard in range(SHARDS) if not await _is_open(pipe, shard)]
+
+
+async def _is_open(pipe: RedisPipe, shard: int) -> bool:
+    value = await pipe.call("GET", epoch(shard))
+    return isinstance(value, bytes) and value.startswith(b"open:")
 
 
 async def _budgets(connection: AsyncConnection) -> list[dict[str, Any]]:
@@ -68,7 +85,8 @@ async def _rebuild(
     pipe: RedisPipe, connection: AsyncConnection, shard: int, rows: list[dict[str, Any]], now: datetime
 ) -> None:
     names = {row["id"]: f"{counters(shard)}{row['id']}:{window_id(row['window'], now)}" for row in rows}
-    await pipe.call("SET", epoch(shard), "building")
+    number = uuid7().hex
+    await pipe.call("SET", epoch(shard), f"building:{number}")
     if names:
         await pipe.call("DEL", *names.values())
     waiting = await _waiting(pipe, shard)
@@ -82,7 +100,7 @@ async def _rebuild(
             await pipe.call("INCRBY", names[row["id"]], used)
             if KEEP_S[row["window"]]:
                 await pipe.call("EXPIRE", names[row["id"]], KEEP_S[row["window"]])
-    await pipe.call("SET", epoch(shard), "open")
+    await pipe.call("SET", epoch(shard), f"restoring:{number}")
 
 
 async def _used(connection: AsyncConnection, row: dict[str, Any], now: datetime) -> int:

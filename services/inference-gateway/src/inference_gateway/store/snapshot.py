@@ -46,14 +46,19 @@ class Snapshots:
         self._providers = providers
         self._edge_price = edge_price
         self._changed = asyncio.Event()
+        self._reading = asyncio.Lock()
 
     async def refresh(self) -> None:
-        """Read everything and swap."""
+        """Read everything and swap. One at a time: an older reading never replaces a newer one."""
+        async with self._reading:
+            self.current = await self._read()
+
+    async def _read(self) -> Snapshot:
         async with self._engine.connect() as connection:
             nodes = await edge.deployments(connection, self._edge_price)
             known = await accounts(connection)
         cloud = [deployment for provider in self._providers.values() for deployment in provider.deployments]
-        self.current = Snapshot(
+        return Snapshot(
             accounts=known,
             catalogue=catalogue(cloud + nodes),
             headers={provider.id: provider.headers for provider in self._providers.values()},

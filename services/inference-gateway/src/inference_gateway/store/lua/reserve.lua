@@ -9,7 +9,7 @@ local function above(a, b)
   return a > b
 end
 local n = #KEYS - 3
-if n > 0 and redis.call('GET', KEYS[1]) ~= 'open' then return {-1} end
+if n > 0 and string.sub(redis.call('GET', KEYS[1]) or '', 1, 5) ~= 'open:' then return {-1} end
 for i = 1, n do
   local counter, amount, limit, keep = KEYS[i + 3], ARGV[3 * i + 1], ARGV[3 * i + 2], ARGV[3 * i + 3]
   local before = redis.call('GET', counter)
