@@ -111,7 +111,7 @@ class Journey:
 
     def vote(self) -> None:
         """One vote, durable when it is answered: the power goes in the same moment."""
-        tool = self.seen["record"]["tool_id"]
+        tool = self.seen["record"]["tool"]["tool_id"]
         with self.reader() as reader:
             answer = until(
                 "the vote", lambda: (a := reader.put(f"/votes/{tool}", json={"verdict": "ship"})).is_success and a, 60

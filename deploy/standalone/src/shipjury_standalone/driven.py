@@ -32,7 +32,7 @@ class Driven:
         """What stands before the command: how to become somebody else, for example."""
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, seconds: float = 90) -> "Driven":
+    def start(self, seconds: float = 300) -> "Driven":
         """Start it and wait until it says where it answers. Raises :class:`DidNotStart`."""
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
