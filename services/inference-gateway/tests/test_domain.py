@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,12 +21,13 @@ from inference_gateway.domain.budgets import (
     window_start,
 )
 from inference_gateway.domain.catalogue import Deployment, catalogue
-from inference_gateway.domain.errors import GatewayError
+from inference_gateway.domain.errors import CODES, GatewayError
 from inference_gateway.domain.health import FAILURES_TO_OPEN, OPEN_SECONDS, Health
 from inference_gateway.domain.money import Price, Tokens, price_on
 from inference_gateway.domain.plan import Need, Plan, Policy, plan, refusal
 from inference_gateway.domain.routing import Route, read_provider_field, split_model
 from inference_gateway.domain.usage import bill, tokens_of
+from inference_gateway.store import manifests
 
 prices = st.decimals(min_value=0, max_value=1000, places=5)
 amounts = st.integers(min_value=0, max_value=10_000_000)
@@ -285,3 +287,24 @@ def test_usage_is_understood_or_none_and_never_negative(usage: Any) -> None:
 def test_what_an_end_costs(ended: Any, reported: Tokens | None, outcome: str, cost: int) -> None:
     line = bill(Price(Fraction(1), Fraction(1), "l"), 99, ended=ended, tokens=reported)
     assert (line.outcome, line.nano_usd) == (outcome, cost)
+
+
+def test_every_error_code_stands_in_the_reference_as_it_is() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/gateway-errors.md").read_text()
+    lines = [f"| `{name}` | {code.status} | {code.meaning} |" for name, code in CODES.items()]
+    assert [line for line in page.splitlines() if line.startswith("| `")] == lines
+
+
+def test_the_shipped_provider_files_are_sound_and_say_where_their_facts_come_from() -> None:
+    providers = manifests.load([manifests.shipped()], {})
+    assert len(providers) >= 16
+    for provider in providers.values():
+        assert provider.deployments, provider.id
+        assert {one.refuse for one in provider.deployments} <= {"no_credentials"}, "no key, no route"
+        assert all(one.prices for one in provider.deployments), f"{provider.id} has an unpriced model"
+
+
+def test_a_provider_file_that_is_wrong_is_named_with_its_field(tmp_path: Path) -> None:
+    (tmp_path / "odd.toml").write_text('id = "odd"\ndisplay_name = "Odd"\nbase_url = "x"\ncolour = "blue"\n')
+    with pytest.raises(manifests.BadManifest, match=r"odd\.toml: colour"):
+        manifests.load([tmp_path], {})
