@@ -67,7 +67,9 @@ async def replica(database: str, redis_url: str) -> AsyncIterator[Replica]:
                 "redis_url": redis_url,
                 "operator_key": "operators-only",
                 "limit_speed_writes": 1000,
-                "admission_timeout": "PT30S",  # a busy test machine is no Redis that is away
+                # a busy test machine is no Redis or database that is away
+                "admission_timeout": "PT30S",
+                "patience": "PT30S",
             }
             settings = Settings(**(given | changes))
             return Service(await stack.enter_async_context(api(settings)), settings, stack)

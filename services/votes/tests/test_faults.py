@@ -157,9 +157,9 @@ async def test_two_workers_and_two_replicas_count_each_vote_once(
 ) -> None:
     tools = [await add_tool(engine) for _ in range(8)]
     worker(), worker()
-    await Crowd(services, tools).vote(40)
-    await until(lambda: all_folded(engine, 320), seconds=60)
-    await exactly(engine, tools, 40)
+    await Crowd(services, tools).vote(30)
+    await until(lambda: all_folded(engine, 240), seconds=60)
+    await exactly(engine, tools, 30)
 
 
 async def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(
@@ -167,7 +167,7 @@ async def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(
 ) -> None:
     tools = [await add_tool(engine) for _ in range(5)]
     first, crowd = worker(), Crowd(services, tools)
-    voting = asyncio.create_task(crowd.vote(60))
+    voting = asyncio.create_task(crowd.vote(40))
 
     async def in_the_middle() -> bool:
         async with engine.connect() as connection:
@@ -176,11 +176,11 @@ async def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(
     await until(in_the_middle, seconds=60)
     os.kill(first.process.pid, signal.SIGKILL)
     first.process.wait()
-    assert not await all_folded(engine, 300)
+    assert not await all_folded(engine, 200)
     await voting
     worker()
-    await until(lambda: all_folded(engine, 300), seconds=60)
-    await exactly(engine, tools, 60)
+    await until(lambda: all_folded(engine, 200), seconds=60)
+    await exactly(engine, tools, 40)
 
 
 @pytest_asyncio.fixture
@@ -211,16 +211,16 @@ async def test_postgres_crashed_under_load_loses_no_vote_that_was_answered(
     tools = [await add_tool(engine) for _ in range(5)]
     worker()
     crowd = Crowd(services, tools)
-    voting = asyncio.create_task(crowd.vote(60))
+    voting = asyncio.create_task(crowd.vote(40))
     await until(lambda: crowd.answered > 60, seconds=60)
     own_postgres.child.process.send_signal(signal.SIGQUIT)  # no checkpoint, no farewell: the next start recovers
     own_postgres.child.process.wait()
     answered = crowd.answered
-    assert answered < 300
+    assert answered < 200
     own_postgres.start()
     async with engine.connect() as connection:
         assert await connection.scalar(sa.text("SELECT count(*) FROM ballots")) >= answered
     await voting
-    await until(lambda: all_folded(engine, 300), seconds=60)
-    await exactly(engine, tools, 60)
+    await until(lambda: all_folded(engine, 200), seconds=60)
+    await exactly(engine, tools, 40)
     await engine.dispose()
