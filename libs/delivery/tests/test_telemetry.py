@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from shipjury_delivery.telemetry import context_from, links_to
+from shipjury_delivery.telemetry import OncePerWhile, context_from, links_to
 from shipjury_delivery.testing import World
 
 CHAIN = """
@@ -83,3 +84,19 @@ def test_a_traceparent_that_is_none_links_to_nothing() -> None:
 def test_a_batch_links_to_each_cause_once() -> None:
     one = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     assert len(links_to([one, None, one])) == 1
+
+
+def test_a_library_that_repeats_itself_is_heard_once_in_a_while() -> None:
+    now = [0.0]
+    once = OncePerWhile("aiokafka", 30, clock=lambda: now[0])
+
+    def said(name: str = "aiokafka.client", line: int = 1) -> str | None:
+        record = logging.LogRecord(name, logging.ERROR, "client.py", line, "cannot connect to %s", ("k1",), None)
+        return record.getMessage() if once.filter(record) else None
+
+    assert said() == "cannot connect to k1"
+    assert [said(), said()] == [None, None]
+    assert said(line=2) == "cannot connect to k1"
+    assert [said(name="votes"), said(name="votes")] == ["cannot connect to k1"] * 2
+    now[0] = 31
+    assert said() == "cannot connect to k1 (and 2 times before)"

@@ -13,6 +13,7 @@ from .tasks import within
 
 MAX_REQUEST_BYTES = 1_048_576  # Kafka's own default for a batch
 STOP_SECONDS = 3.0
+RETRY_MS = 400  # between tries to reach a broker; aiokafka's 100 is a busy loop with several clients in a process
 
 
 def connection(settings: KafkaSettings) -> dict[str, Any]:
@@ -20,6 +21,7 @@ def connection(settings: KafkaSettings) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers.split(","),
         "client_id": f"shipjury-{settings.service}",
+        "retry_backoff_ms": RETRY_MS,
         "security_protocol": settings.kafka_security_protocol,
     }
     if settings.kafka_security_protocol.endswith("SSL"):

@@ -8,7 +8,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,33 @@ def _span_id(context: trace.SpanContext | None) -> str | None:
     return trace.format_span_id(context.span_id) if context else None
 
 
+class OncePerWhile(logging.Filter):
+    """Lets a line of a library's code log once in so many seconds, with how often it wanted to.
+
+    aiokafka tells of every try to connect: a broker that is away for ten minutes was 112,000 lines.
+    """
+
+    def __init__(self, library: str, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(library)
+        self._seconds = seconds
+        self._clock = clock
+        self._last: dict[tuple[str, int], float] = {}
+        self._held_back: Counter[tuple[str, int]] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to write the record; others' always."""
+        if not super().filter(record):
+            return True
+        place = record.pathname, record.lineno
+        if self._clock() - self._last.get(place, -self._seconds) < self._seconds:
+            self._held_back[place] += 1
+            return False
+        self._last[place] = self._clock()
+        if again := self._held_back.pop(place, 0):
+            record.msg, record.args = f"{record.getMessage()} (and {again} times before)", None
+        return True
+
+
 def _with_trace(_: Any, __: str, entry: dict[str, Any]) -> dict[str, Any]:
     """Add the current span's ids to a log record."""
     context = trace.get_current_span().get_span_context()
@@ -164,6 +193,7 @@ def _set_up_logs(settings: TelemetrySettings) -> None:
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(OncePerWhile("aiokafka", 30))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -15,6 +15,7 @@ from .database import Wakeups
 from .health import Check
 from .job_runner import JobRunner
 from .jobs import CHANNEL as JOBS
+from .kafka import RETRY_MS
 from .maintenance import keep_house
 from .outbox import CHANNEL as OUTBOX
 from .producers import SharedProducer
@@ -50,6 +51,7 @@ class Working:
             consumer_only=True,
             allow_auto_create_topics=False,
             metadata_max_age_ms=30_000,
+            retry_backoff_ms=RETRY_MS,
             apply_types=False,
             logger=None,
             graceful_timeout=10,
