@@ -26,9 +26,10 @@ def rotating(path: Path) -> logging.handlers.RotatingFileHandler:
 def services_log_to(path: Path) -> None:
     """Send this process's log records to a file; before that, delivery's telemetry has given them their JSON form."""
     root = logging.getLogger()
-    formatter = root.handlers[0].formatter if root.handlers else None
     handler = rotating(path)
-    handler.setFormatter(formatter)
+    for before in root.handlers[:1]:
+        handler.setFormatter(before.formatter)
+        handler.filters = list(before.filters)  # what keeps libraries from repeating themselves
     root.handlers[:] = [handler]
 
 
