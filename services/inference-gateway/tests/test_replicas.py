@@ -15,7 +15,7 @@ from inference_gateway.store import accounts
 from .conftest import KEY, PROVIDERS, write_providers
 from .processes import environment, start
 
-LIMIT = 2_000_000
+LIMIT = 20_000_000
 CLIENTS, EACH = 200, 5
 FAULTS = ["", "", "", "fault=500@alpha", "fault=503@beta", "fault=cut", "cached"]
 

@@ -114,7 +114,10 @@ async def whole(response: aiohttp.ClientResponse, asked: Asked, deployment: Depl
         choices = answer.get("choices")
         if not isinstance(choices, list) or not choices:
             raise Malformed("the answer has no choices")
-        fewer = asked.need.logprobs and _fewer_logprobs(asked, choices)
+        try:
+            fewer = asked.need.logprobs and _fewer_logprobs(asked, choices)
+        except (AttributeError, TypeError, LookupError) as error:
+            raise Malformed(f"the log-probabilities are not what the API promises: {error!r}") from error
         if fewer:
             end.reason, end.retry = "fewer_logprobs", True
             end.error = GatewayError(

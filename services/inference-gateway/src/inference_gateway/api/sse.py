@@ -92,7 +92,9 @@ class Reader:
             self.upstream_id = chunk["id"]
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
-            index = choice.get("index", 0)
+            index = choice.get("index", 0) if isinstance(choice, dict) else None
+            if not isinstance(index, int):
+                raise Malformed("a choice is no object with an index")
             self._choices.add(index)
             if choice.get("finish_reason") is not None:
                 self._finished.add(index)

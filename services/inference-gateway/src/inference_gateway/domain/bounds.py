@@ -10,7 +10,8 @@ from typing import Any
 
 from .money import Tokens
 
-TEMPLATE_TOKENS = 64
+TEMPLATE_TOKENS = 512
+"""What a chat template may add by itself: dates, a default system message, instructions for tools."""
 TEMPLATE_TOKENS_PER_MESSAGE = 16
 IMAGE_TOKENS = 16_384
 """More than any listed provider counts for one image in full detail, unless its manifest says otherwise."""
