@@ -156,7 +156,7 @@ async def list_rows(connection: AsyncConnection, what: str) -> list[dict[str, An
     table = {"organisations": organisations, "projects": projects, "keys": keys, "budgets": budgets}[what]
     columns = [column for column in table.c if column.name != "sha256"]
     rows = await connection.execute(sa.select(*columns).order_by(table.c.id))
-    return [dict(row) for row in rows.mappings()]
+    return [{str(name): value for name, value in row.items()} for row in rows.mappings()]
 
 
 async def accounts(connection: AsyncConnection) -> dict[bytes, Account]:
