@@ -75,7 +75,7 @@ class Journey:
     def __post_init__(self) -> None:
         # the exam that comes with the panel holds; sitting it again would only take the test's time
         environment = {"PANEL_EXAM_AGAIN": "false"}
-        self.shipjury = Driven(self.data, "--no-starter", environment=environment).start()
+        self.shipjury = Driven(self.data, "--no-starter", "--no-edge", environment=environment).start()
         self.cookies = httpx.Cookies()
 
     def cut_the_power(self) -> None:
@@ -95,12 +95,24 @@ class Journey:
         self.seen["published"] = self.shipjury.command("tools", "publish", file)
         self.seen["published again"] = self.shipjury.command("tools", "publish", file)
 
-    def read_page(self) -> None:
-        """The tool's page before and after the panel's verdict."""
+    def read_page_before(self) -> None:
+        """The tool's page while there is no model that could judge it."""
         with self.reader() as reader:
             self.seen["page before"] = until(
                 "the page", lambda: (page := reader.get("/tools/quillbase")).status_code == 200 and page.text, 60
             )
+
+    def let_the_panel_read(self) -> None:
+        """Start again with the edge runner, until the panel has had its first answers from the model."""
+        self.shipjury.stop()
+        self.shipjury.options.remove("--no-edge")
+        self.shipjury.start()
+        traces = self.shipjury.folder.traces
+        until("the panel's first reading", lambda: '"POST /v1/completions"' in traces.read_text(), 300)
+
+    def read_page(self) -> None:
+        """The tool's page and record with the panel's verdict."""
+        with self.reader() as reader:
 
             def judged() -> dict[str, Any] | None:
                 answer = reader.get("/tools/quillbase.json")
@@ -137,7 +149,7 @@ class Journey:
         until("the verdict in the digest", lambda: "Quillbase" in self.shipjury.command("digest", "preview").stdout, 60)
         self.seen["sent"] = self.shipjury.command("digest", "send")
         self.cut_the_power()
-        self.seen["digest"] = until("the digest", lambda: self.mail("Weekly AI Tool Verdicts"), 90)
+        self.seen["digest"] = until("the digest", lambda: self.mail("Weekly AI Tool Verdicts,"), 90)
 
     def unsubscribe(self) -> None:
         """One click, as a mail program does it: POST, no cookie."""
