@@ -1,19 +1,14 @@
 """The services' settings: the same environment variables that containers get, with the embedded parts' addresses."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .folder import DataFolder
 from .services import GATEWAY, SERVICES
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
-CLOUD_MODELS = {
-    "OPENAI_API_KEY": "gpt-5-mini:openai",
-    "GROQ_API_KEY": "openai/gpt-oss-120b:groq",
-    "HF_TOKEN": "openai/gpt-oss-120b:huggingface",
-}
-"""Which model judges where a provider's key is in the environment; ``--model`` names another."""
+"""Judges where no other model is named. A provider's key in the environment makes its models routable, and named ones
+judge; it does not choose the judge (docs/decisions/0015)."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +74,3 @@ def edge_environment(folder: DataFolder, where: Addresses, operators_port: int, 
         "EDGE_DRAIN_SECONDS": "1",
         "SHIPJURY_TRACES_FILE": str(folder.traces),
     }
-
-
-def judging_model(named: str | None, environment: Mapping[str, str]) -> str:
-    """Who judges: the model that was named, else a cloud provider whose key is there, else the embedded weights."""
-    if named:
-        return named
-    return next((model for key, model in CLOUD_MODELS.items() if environment.get(key)), EMBEDDED_MODEL)

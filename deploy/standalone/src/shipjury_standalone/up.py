@@ -16,7 +16,7 @@ from typing import Any
 
 from .databases import make_databases, migrate
 from .display import Display
-from .environment import EMBEDDED_MODEL, Addresses, edge_environment, judging_model, services_environment
+from .environment import EMBEDDED_MODEL, Addresses, edge_environment, services_environment
 from .folder import DataFolder, State
 from .log_files import keep_short, services_log_to
 from .parts import Parts
@@ -72,7 +72,7 @@ class _Run:
     ) -> None:
         self.options, self.display, self.folder = options, display, folder
         self.readers, self.operators = readers, operators
-        self.model = judging_model(options.model, os.environ)
+        self.model = options.model or EMBEDDED_MODEL
         self.parts = Parts(folder, kafka_port(folder, options.kafka_port))
         self.stop = asyncio.Event()
         self.edge_operators = free_port()
