@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -275,13 +275,12 @@ def _line_of(document: Any, where: Sequence[Any]) -> int:
     line = 1
     node: Any = document
     for part in where:
-        if not isinstance(node, CommentedBase):
-            break
-        position = (node.lc.data or {}).get(part) if node.lc is not None else None
+        marks: Any = node.lc.data if isinstance(node, CommentedBase) else None
+        position = (marks or {}).get(part)
         if position:
             line = position[0] + 1
         try:
-            node = node[part]
+            node = cast(Any, node)[part]
         except (KeyError, IndexError, TypeError):
             break
     return line

@@ -127,6 +127,12 @@ class Dossier:
         return words.days(min(days), max(days)) if days else "no evidence yet"
 
     @property
+    def shared_note(self) -> str | None:
+        """What every review says of itself, such as a conflict of interest; shown once."""
+        notes = {review.note for review in self.reviews.values()}
+        return next(iter(notes)) if len(notes) == 1 and len(self.reviews) > 1 else None
+
+    @property
     def out_of_date(self) -> bool:
         """Whether the evidence has changed since the verdict."""
         return bool(self.verdict and self.verdict.tool_version < self.record.version)
