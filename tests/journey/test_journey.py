@@ -1,7 +1,10 @@
 """A tool's journey through all services on one machine: real weights, real events, kill -9 three times in between."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +12,8 @@ import pytest
 from .story import Journey, plain
 
 pytestmark = pytest.mark.timeout(1500)
+
+SUBSCRIBER = Path(__file__).parents[2] / "docs" / "how-to" / "subscribe.py"
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +61,24 @@ def test_the_verdict_survives_a_kill_of_the_panel_and_tells_who_judged(journey: 
     assert verdict["level"] == "tone_reader"
     assert verdict["verdict"] in {"ship", "skip", "undecided", "abstain"}
     assert len(verdict["reviews"]) == 5
+
+
+def test_the_subscriber_of_the_documentation_prints_the_verdict(journey: Journey) -> None:
+    state = journey.shipjury.folder.state()
+    assert state is not None
+    subscriber = subprocess.Popen(
+        [sys.executable, SUBSCRIBER, state.environment["PANEL_KAFKA_BOOTSTRAP_SERVERS"]],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert subscriber.stdout is not None
+        printed = next((line for line in subscriber.stdout if line.startswith("Quillbase: ")), None)
+    finally:
+        subscriber.kill()
+        subscriber.wait(10)
+    assert printed is not None
+    assert "tone_reader" in printed
 
 
 def test_a_vote_that_was_answered_counts_once_after_a_kill(journey: Journey) -> None:
