@@ -247,6 +247,12 @@ async def test_a_page_is_sent_once_and_then_confirmed(running: Running) -> None:
     assert first.headers["cache-control"] == "no-cache"
 
 
+async def test_head_tells_the_same_without_the_page(running: Running) -> None:
+    page, head = await running.readers.get(PAIR), await running.readers.head(PAIR)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["etag"] == page.headers["etag"]
+
+
 async def test_a_page_is_right_after_every_event(running: Running) -> None:
     path, tool_id = "/tools/chroma", running.ids["chroma"]
     before = await running.readers.get(path)

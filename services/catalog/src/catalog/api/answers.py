@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -31,18 +32,24 @@ def tagged(request: Request, body: bytes, media_type: str = HTML, headers: Mappi
 
 
 class Secured:
-    """ASGI middleware that puts the security headers on every answer."""
+    """ASGI middleware: the security headers on every answer, and HEAD wherever there is a GET."""
 
-    def __init__(self, app: object) -> None:
+    def __init__(self, app: Any) -> None:
         self._app = app
         self._headers = [(name.lower().encode(), value.encode()) for name, value in SECURITY.items()]
 
-    async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass a request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        head = scope["method"] == "HEAD"
 
-        async def with_headers(message) -> None:  # type: ignore[no-untyped-def]
+        async def sent(message: Any) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *self._headers]
+            elif head:
+                message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
             await send(message)
 
-        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)  # type: ignore[operator]
+        await self._app({**scope, "method": "GET"} if head else scope, receive, sent)
