@@ -4,7 +4,8 @@ import email
 import email.policy
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
@@ -83,11 +84,13 @@ class Journey:
         self.left_over += [str(process) for process in self.shipjury.kill()]
         self.shipjury.start()
 
-    def reader(self) -> httpx.Client:
-        """The same reader each time."""
-        client = self.shipjury.readers()
-        client.cookies = self.cookies
-        return client
+    @contextmanager
+    def reader(self) -> Iterator[httpx.Client]:
+        """The same reader each time: a browser that keeps its cookies over our restarts."""
+        with self.shipjury.readers() as client:
+            client.cookies = self.cookies
+            yield client
+            self.cookies = client.cookies
 
     def publish(self) -> None:
         """The operator's command; its answer, and that of doing it again."""

@@ -113,7 +113,6 @@ def test_a_chain_of_traces_leads_from_the_mail_back_to_the_publishing(spans: dic
     way = causes(spans, mail["span_id"])
     for step in (
         "compose digest",
-        "process verdicts.issued.v1",
         "publish verdicts.issued.v1",
         "judge tool",
         "process tools.published.v1",

@@ -203,12 +203,19 @@ class _Run:
 
     async def _after_start(self, addresses: Addresses) -> None:
         """What may happen while the site answers already: the starter catalog, and a look at the panel's progress."""
+        from aiokafka.errors import KafkaError
+
         from .progress import watch_panel
         from .starter import load_starter_catalog
 
         try:
             tools = await load_starter_catalog(self.folder) if self.options.starter else 0
-            await watch_panel(addresses.kafka, tools, self.display.judged, self.stop)
+            while not self.stop.is_set():
+                try:
+                    await watch_panel(addresses.kafka, tools, self.display.judged, self.stop)
+                    return
+                except KafkaError:  # the broker is being started again
+                    await asyncio.sleep(1)
         except asyncio.CancelledError:
             raise
         except Exception as problem:
