@@ -50,6 +50,7 @@ class Product:
             "SHIPJURY_PORT": str(port),
             "SHIPJURY_MAIL_PORT": str(mail_port),
             "SHIPJURY_URL": self.site,
+            "SHIPJURY_EXAM_AGAIN": "false",
             "DOCKER_BUILDKIT": "1",
             "BUILDKIT_PROGRESS": "plain",
         }
