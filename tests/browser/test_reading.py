@@ -59,7 +59,7 @@ def test_paper_has_the_record_and_no_controls(windows: Windows) -> None:
 def test_a_compare_page_is_one_html_and_one_stylesheet_under_50_kb(windows: Windows) -> None:
     page = windows.open("/")
     answers: list[Response] = []
-    page.on("response", answers.append)
+    page.on("response", lambda answer: answers.append(answer))
     page.goto(PAIR, wait_until="load")
     kinds = [answer.request.resource_type for answer in answers]
     [document] = [answer for answer in answers if answer.request.resource_type == "document"]
