@@ -48,7 +48,9 @@ class Driven:
             if state is not None and state.pid == self._process.pid:
                 return self
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise DidNotStart(f"status {self._process.returncode}:\n{self.said}")
+                status = self._process.returncode
+                self.abandon()
+                raise DidNotStart(f"status {status}:\n{self.said}")
             time.sleep(0.05)
 
     @property
