@@ -58,7 +58,7 @@ def test_a_child_has_a_process_group_of_its_own_so_that_ctrl_c_does_not_reach_it
 
 
 def test_what_an_earlier_run_left_behind_is_ended_at_the_next_start(tmp_path: Path) -> None:
-    left = subprocess.Popen(["sleep", "60"])
+    left = subprocess.Popen(["sleep", "60"], process_group=0)
     children.remember(tmp_path / "pid", left.pid)
     children.end_left_over(tmp_path / "pid")
     assert gone(left.pid)

@@ -47,7 +47,7 @@ class RunningNode:
         return float(next((row.rsplit(" ", 1)[1] for row in page.splitlines() if row.startswith(line)), 0))
 
     def post(self, path: str, **body: Any) -> httpx.Response:
-        return httpx.post(self.base_url + path, json={"model": MODEL} | body, headers=self.headers, timeout=60)
+        return httpx.post(self.base_url + path, json={"model": MODEL} | body, headers=self.headers, timeout=240)
 
     def engines(self) -> list[psutil.Process]:
         return [child for child in psutil.Process(self.process.pid).children() if child.is_running()]

@@ -174,6 +174,7 @@ def end_left_over(pid_file: Path) -> None:
         process.send_signal(signal.SIGINT)
         if not ends(process, 5):
             kill_group(process.pid)
+            ends(process, 5)
     pid_file.unlink(missing_ok=True)
 
 

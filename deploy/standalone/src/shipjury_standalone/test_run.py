@@ -20,16 +20,19 @@ def run_tests(root: Path, arguments: list[str]) -> int:
         except chromium.ChromiumMissing as missing:
             sys.stderr.write(f"shipjury: {missing}\n")
             return 3
-    chosen = [] if "-m" in arguments else ["-m", LEFT_OUT]
-    command = [sys.executable, "-m", "pytest", *chosen, *_side_by_side(arguments, names_files), *arguments]
-    return subprocess.run(command, cwd=root, env=environment, check=False).returncode
-
-
-def _side_by_side(arguments: list[str], names_files: bool) -> list[str]:
-    """Options for a run of everything: files side by side, since most tests wait more than they compute."""
-    if names_files or any(argument.startswith("-") for argument in arguments):
-        return []
-    return ["-n", "3", "--dist", "loadfile"]
+    if arguments:
+        runs = [[*([] if "-m" in arguments else ["-m", LEFT_OUT]), *arguments]]
+    else:
+        # Most tests wait more than they compute, so their files run side by side; the browser's have a process of their
+        # own, since Playwright keeps an event loop running in it.
+        runs = [
+            ["-n", "3", "--dist", "loadfile", "-m", f"{LEFT_OUT} and not browser"],
+            ["-m", "browser", "tests/browser"],
+        ]
+    return max(
+        subprocess.run([sys.executable, "-m", "pytest", *run], cwd=root, env=environment, check=False).returncode
+        for run in runs
+    )
 
 
 def _drives_a_browser(root: Path, arguments: list[str], names_files: bool) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -176,5 +177,7 @@ def _letter_line(one: Found) -> str:
 def _fit(line: str) -> str:
     """One line that fits the terminal; what a stranger wrote cannot move its cursor."""
     shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
+    if not sys.stdout.isatty():
+        return shown
     width = shutil.get_terminal_size((240, 24)).columns
     return shown if len(shown) <= width else f"{shown[: width - 1]}…"
