@@ -138,7 +138,7 @@ def test_a_published_tool_gets_a_verdict_though_the_panel_is_killed(product: Pro
 
 
 def test_a_vote_survives_the_kill_of_kafka_and_of_its_worker(product: Product, reader: httpx.Client) -> None:
-    tool_id = reader.get("/tools/quillbase.json").json()["tool_id"]
+    tool_id = reader.get("/tools/quillbase.json").json()["tool"]["tool_id"]
     product.compose("kill", "kafka", "votes-worker")
     answer = reader.put(f"/votes/{tool_id}", json={"verdict": "ship"})
     assert answer.status_code == 200, answer.text
