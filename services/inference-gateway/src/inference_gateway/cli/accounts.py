@@ -1,36 +1,24 @@
-"""The command line of the gateway: what containers run, and what operators type (``shipjury gateway ...``)."""
+"""Commands for projects, keys and budgets."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shipjury_delivery import service_cli
+from ..store import accounts
+from .running import run
 
-from .app import SERVICE, api, provider_folders, worker
-from .settings import Settings
-from .store import accounts, manifests
-from .store import usage as usage_store
-
-T = TypeVar("T")
-
-commands = typer.Typer(no_args_is_help=True, help="Projects, keys, budgets, providers and usage.")
 projects = typer.Typer(no_args_is_help=True, help="Who pays: projects of organisations.")
 keys = typer.Typer(no_args_is_help=True, help="API keys: shown once, stored as hashes.")
 budgets = typer.Typer(no_args_is_help=True, help="Limits on money, tokens, requests and concurrency.")
-commands.add_typer(projects, name="projects")
-commands.add_typer(keys, name="keys")
-commands.add_typer(budgets, name="budgets")
 
 
 @projects.command("list")
 def list_projects() -> None:
     """Show all projects."""
-    for row in _run(lambda connection: accounts.list_rows(connection, "projects")):
+    for row in run(lambda connection: accounts.list_rows(connection, "projects")):
         state = f"BLOCKED: {row['blocked']}" if row["blocked"] else "open"
         typer.echo(f"{row['id']}  {row['name']:24}  {row['cost_centre'] or '-':16}  {state}")
 
@@ -45,7 +33,7 @@ def create_project(
 ) -> None:
     """Make a project; one of this name is left as it is."""
     typer.echo(
-        _run(
+        run(
             lambda connection: accounts.make_project(
                 connection,
                 name,
@@ -61,13 +49,13 @@ def create_project(
 @projects.command("unblock")
 def unblock_project(project: str) -> None:
     """Let a blocked project call again, after its overrun has been looked at."""
-    _run(lambda connection: accounts.change_project(connection, project, blocked=None))
+    run(lambda connection: accounts.change_project(connection, project, blocked=None))
 
 
 @keys.command("list")
 def list_keys() -> None:
     """Show all keys, never the keys themselves."""
-    for row in _run(lambda connection: accounts.list_rows(connection, "keys")):
+    for row in run(lambda connection: accounts.list_rows(connection, "keys")):
         state = (
             "revoked" if row["revoked_at"] else f"until {row['expires_at']:%Y-%m-%d}" if row["expires_at"] else "open"
         )
@@ -86,7 +74,7 @@ def create_key(
 ) -> None:
     """Make a key and show it, once."""
     expires = None if days is None else datetime.now(UTC) + timedelta(days=days)
-    key_id, key = _run(
+    key_id, key = run(
         lambda connection: accounts.make_key(
             connection, project, name, models=tuple(model or ()), providers=tuple(provider or ()), expires_at=expires
         )
@@ -97,14 +85,14 @@ def create_key(
 @keys.command("revoke")
 def revoke_key(key_id: str) -> None:
     """Revoke a key, at once and for good."""
-    if not _run(lambda connection: accounts.revoke_key(connection, key_id, at=datetime.now(UTC))):
+    if not run(lambda connection: accounts.revoke_key(connection, key_id, at=datetime.now(UTC))):
         raise typer.BadParameter("no such key, or it is revoked already")
 
 
 @budgets.command("list")
 def list_budgets() -> None:
     """Show all budgets."""
-    for row in _run(lambda connection: accounts.list_rows(connection, "budgets")):
+    for row in run(lambda connection: accounts.list_rows(connection, "budgets")):
         limit = f"${Decimal(row['limit']) / 10**9}" if row["metric"] == "nano_usd" else str(row["limit"])
         typer.echo(
             f"{row['id']}  {row['scope']:12} {row['scope_id']}  {row['metric']:11} per {row['window']:6} {limit}"
@@ -131,73 +119,11 @@ def set_budget(
         named = "nano_usd" if metric == "usd" else metric
         return await accounts.set_budget(connection, scope, owner, named, window, amount)  # type: ignore[arg-type]
 
-    typer.echo(_run(store))
+    typer.echo(run(store))
 
 
 @budgets.command("remove")
 def remove_budget(budget_id: str) -> None:
     """Remove a budget."""
-    if not _run(lambda connection: accounts.remove_budget(connection, budget_id)):
+    if not run(lambda connection: accounts.remove_budget(connection, budget_id)):
         raise typer.BadParameter("no such budget")
-
-
-@commands.command()
-def providers() -> None:
-    """Check the provider files and show what each provider offers."""
-    import os
-
-    settings = Settings()
-    try:
-        found = manifests.load(provider_folders(settings), os.environ)
-    except manifests.BadManifest as error:
-        raise typer.BadParameter(str(error)) from error
-    for provider in found.values():
-        refuse = next((one.refuse for one in provider.deployments if one.refuse), None)
-        typer.echo(f"{provider.id:14} {provider.display_name:32} {refuse or 'routable'}")
-        for one in provider.deployments:
-            typer.echo(f"    {one.model}" + ("" if one.prices else "  (unpriced)"))
-
-
-@commands.command()
-def usage(
-    group_by: Annotated[str, typer.Option(help=f"Some of {', '.join(usage_store.GROUPS)}.")] = "project,model",
-    days: Annotated[int, typer.Option(min=1, help="Days back from today.")] = 30,
-) -> None:
-    """Show what was used, from the ledger."""
-    groups = [part.strip() for part in group_by.split(",")]
-    if not set(groups) <= set(usage_store.GROUPS):
-        raise typer.BadParameter(f"group by some of {', '.join(usage_store.GROUPS)}")
-    today = datetime.now(UTC).date()
-    rows = _run(
-        lambda connection: usage_store.usage(
-            connection, group_by=groups, since=today - timedelta(days=days), until=today
-        )
-    )
-    for row in rows:
-        named = "  ".join(str(row[group]) for group in groups)
-        typer.echo(
-            f"{named:48}  {row['requests']:8} requests  {row['input_tokens']:12} in  {row['output_tokens']:10} out  "
-            f"${Decimal(row['cost_nano_usd']) / 10**9}"
-            + (f"  {row['uncertain_attempts']} uncertain" if row["uncertain_attempts"] else "")
-            + (f"  {row['unpriced_attempts']} unpriced" if row["unpriced_attempts"] else "")
-        )
-
-
-def _run(work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """Do something in one transaction of the gateway's database."""
-
-    async def main() -> T:
-        engine = create_async_engine(Settings().database_url.get_secret_value())
-        try:
-            async with engine.begin() as connection:
-                return await work(connection)
-        except accounts.NoSuchProject as error:
-            raise typer.BadParameter(f"no such project: {error}") from error
-        finally:
-            await engine.dispose()
-
-    return asyncio.run(main())
-
-
-cli = service_cli(SERVICE, Settings, api, worker)
-cli.add_typer(commands, name="gateway")

@@ -1,0 +1,21 @@
+"""The command line of the gateway: what containers run, and what operators type (``shipjury gateway ...``)."""
+
+import typer
+
+from shipjury_delivery import service_cli
+
+from ..app import SERVICE, api, worker
+from ..settings import Settings
+from .accounts import budgets, keys, projects
+from .providers import providers
+from .usage import usage
+
+commands = typer.Typer(no_args_is_help=True, help="Projects, keys, budgets, providers and usage.")
+commands.add_typer(projects, name="projects")
+commands.add_typer(keys, name="keys")
+commands.add_typer(budgets, name="budgets")
+commands.command()(providers)
+commands.command()(usage)
+
+cli = service_cli(SERVICE, Settings, api, worker)
+cli.add_typer(commands, name="gateway")

@@ -1,0 +1,29 @@
+"""How a command reaches the gateway's database: one transaction, by the environment's settings."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import typer
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from ..settings import Settings
+from ..store import accounts
+
+T = TypeVar("T")
+
+
+def run(work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """Do something in one transaction of the gateway's database."""
+
+    async def main() -> T:
+        engine = create_async_engine(Settings().database_url.get_secret_value())
+        try:
+            async with engine.begin() as connection:
+                return await work(connection)
+        except accounts.NoSuchProject as error:
+            raise typer.BadParameter(f"no such project: {error}") from error
+        finally:
+            await engine.dispose()
+
+    return asyncio.run(main())

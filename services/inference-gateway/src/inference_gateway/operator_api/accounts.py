@@ -1,0 +1,123 @@
+"""Operators' routes for projects, keys and budgets."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from fastapi import APIRouter, HTTPException, Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ..domain.budgets import MAX_LIMIT
+from ..store import accounts
+from .answers import json_answer
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewProject(_Strict):
+    """A project to make."""
+
+    name: str = Field(min_length=1, max_length=100)
+    organisation: str = "default"
+    cost_centre: str | None = None
+    allow_unpriced: bool = False
+    private: bool = False
+    preferred: tuple[str, ...] = ()
+
+
+class ProjectChange(_Strict):
+    """Fields of a project to change; what is not given stays."""
+
+    cost_centre: str | None = None
+    allow_unpriced: bool | None = None
+    private: bool | None = None
+    preferred: tuple[str, ...] | None = None
+    blocked: str | None = None
+
+
+class NewKey(_Strict):
+    """A key to make."""
+
+    project: str
+    name: str = Field(min_length=1, max_length=100)
+    models: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+    cost_centre: str | None = None
+    expires_at: datetime | None = None
+
+
+class NewBudget(_Strict):
+    """A budget to set. ``scope_id`` is the id of the organisation, project or key."""
+
+    scope: Literal["organisation", "project", "key"]
+    scope_id: str
+    metric: Literal["nano_usd", "tokens", "requests", "concurrency"]
+    window: Literal["minute", "day", "month", "total"]
+    limit: int = Field(ge=0, le=MAX_LIMIT)
+
+
+def account_routes(engine: AsyncEngine) -> APIRouter:
+    """What requests are admitted by. A change reaches every replica by the database's notification."""
+    routes = APIRouter(prefix="/gateway/admin")
+
+    @routes.post("/projects", status_code=201)
+    async def make_project(new: NewProject) -> Response:
+        async with engine.begin() as connection:
+            project_id = await accounts.make_project(connection, **new.model_dump())
+        return json_answer({"id": project_id}, 201)
+
+    @routes.patch("/projects/{project}")
+    async def change_project(project: str, change: ProjectChange) -> Response:
+        fields = change.model_dump(exclude_unset=True)
+        if "preferred" in fields:
+            fields["preferred"] = list(fields["preferred"] or ())
+        async with engine.begin() as connection:
+            await _found(accounts.change_project(connection, project, **fields))
+        return json_answer({"id": project})
+
+    @routes.post("/keys", status_code=201)
+    async def make_key(new: NewKey) -> Response:
+        async with engine.begin() as connection:
+            key_id, key = await _found(accounts.make_key(connection, **new.model_dump()))
+        return json_answer({"id": key_id, "key": key}, 201)
+
+    @routes.delete("/keys/{key_id}")
+    async def revoke_key(key_id: str) -> Response:
+        async with engine.begin() as connection:
+            if not await accounts.revoke_key(connection, key_id, at=datetime.now(UTC)):
+                raise HTTPException(404, "no such key, or it is revoked already")
+        return json_answer({"id": key_id})
+
+    @routes.put("/budgets")
+    async def set_budget(new: NewBudget) -> Response:
+        async with engine.begin() as connection:
+            budget_id = await accounts.set_budget(connection, **new.model_dump())
+        return json_answer({"id": budget_id})
+
+    @routes.delete("/budgets/{budget_id}")
+    async def remove_budget(budget_id: str) -> Response:
+        async with engine.begin() as connection:
+            if not await accounts.remove_budget(connection, budget_id):
+                raise HTTPException(404, "no such budget")
+        return json_answer({"id": budget_id})
+
+    for what in ("organisations", "projects", "keys", "budgets"):
+        routes.add_api_route(f"/{what}", _listing(engine, what), methods=["GET"], name=f"list_{what}")
+    return routes
+
+
+def _listing(engine: AsyncEngine, what: str) -> Any:
+    async def rows() -> Response:
+        async with engine.connect() as connection:
+            return json_answer(await accounts.list_rows(connection, what))
+
+    return rows
+
+
+async def _found(work: Any) -> Any:
+    try:
+        return await work
+    except accounts.NoSuchProject as error:
+        raise HTTPException(404, f"no such project: {error}") from error
