@@ -10,7 +10,7 @@ from typing import Any
 
 Schema = dict[str, Any]
 
-_WORDS = {"description", "title", "default", "examples"}
+_WORDS = {"$id", "description", "title", "default", "examples"}  # `$id` names the minor version: it must change
 _SHAPE = {"properties", "required", "$defs"}
 
 
