@@ -17,7 +17,7 @@ class EdgeBenchmarked(Contract):
         key="benchmark_id",
         retention="compacted",
         producer="edge-runner",
-        consumers=("catalog",),
+        consumers=("inference-gateway", "catalog"),
     )
 
     benchmark_id: str = Field(description="`node_id:model`.")

@@ -27,6 +27,16 @@ class LoadedModel(Part):
     )
     tokens_per_second: float | None = Field(default=None, description="Decode speed as measured, one stream.")
     reason: str | None = Field(default=None, description="Why it failed.")
+    reason_code: str | None = Field(
+        default=None,
+        description="The same for programs: `unknown_model`, `licence_not_accepted`, `source_missing`, `wrong_hash`, "
+        "`does_not_fit`, `out_of_memory`, `bad_weights`, `not_ready`, `crash`.",
+    )
+    progress: str | None = Field(default=None, description="What loading is at: `pulling 512 of 2,040 MiB`, say.")
+    estimated_bytes: int = Field(default=0, ge=0, description="Memory that it takes with full slots, by `fit`.")
+    resident_bytes: int = Field(default=0, ge=0, description="Resident memory of its engine now; 0 where unloaded.")
+    running: int = Field(default=0, ge=0, description="Requests that it serves now.")
+    waiting: int = Field(default=0, ge=0, description="Requests that wait for a slot.")
 
 
 class EdgeNode(Contract):
@@ -38,6 +48,7 @@ class EdgeNode(Contract):
         retention="compacted",
         producer="edge-runner",
         consumers=("inference-gateway",),
+        minor=1,
     )
 
     node_id: str = Field(description="Id of the node.")
@@ -52,5 +63,6 @@ class EdgeNode(Contract):
     labels: dict[str, str] = Field(default_factory=dict, description="Labels for routing.")
     models: tuple[LoadedModel, ...] = Field(description="What it holds.")
     generation: int = Field(default=0, ge=0, description="Generation of the deployment that it has carried out.")
+    cordoned: bool = Field(default=False, description="Whether an operator keeps new requests away from it.")
     heartbeat_seconds: float = Field(gt=0, description="It beats this often; three missed beats mean it is gone.")
     beat_at: datetime = Field(description="When (UTC).")
