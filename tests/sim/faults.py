@@ -1,4 +1,7 @@
-"""How a simulated provider breaks. A prompt asks for it: `fault=NAME`, or `fault=NAME@PROVIDER` for one provider."""
+"""How a simulated provider breaks. A prompt asks for it: `fault=NAME`, or `fault=NAME@PROVIDER` for one provider.
+
+TLS breaks on listeners of its own (`tls.py`): a prompt comes too late to ask for that.
+"""
 
 import re
 from enum import StrEnum
@@ -36,6 +39,18 @@ class Fault(StrEnum):
     SLOW = "slow"
     """Drips: a tenth of a second between events."""
 
+
+BEFORE = {
+    Fault.RATE_LIMIT,
+    Fault.RATE_LIMIT_RETRY_AFTER,
+    Fault.SERVER_ERROR,
+    Fault.UNAVAILABLE,
+    Fault.HANG,
+    Fault.RESET,
+}
+"""Before a byte of the answer."""
+AMID = {Fault.STALL, Fault.CUT, Fault.RESET_MID, Fault.MALFORMED, Fault.ERROR_EVENT}
+"""After the second event of a stream."""
 
 _MARK = re.compile(r"fault=([a-z0-9-]+)(?:@([a-z]+))?")
 
