@@ -6,11 +6,12 @@ from typing import Any
 from .errors import Refused, unsupported
 from .world import Provider
 
-COMMON = frozenset(
+_NAMES = (
     "model messages prompt input stream stream_options max_tokens max_completion_tokens temperature top_p n stop seed "
     "logprobs top_logprobs logit_bias presence_penalty frequency_penalty tools tool_choice parallel_tool_calls "
-    "response_format user echo best_of suffix encoding_format dimensions".split()  # noqa: SIM905
+    "response_format user echo best_of suffix encoding_format dimensions"
 )
+COMMON = frozenset(_NAMES.split())
 """What an OpenAI-compatible API is expected to know."""
 
 
