@@ -234,8 +234,9 @@ async def test_an_attempt_that_cost_more_than_its_bound_blocks_its_project(gatew
     assert (await gateway.chat())[0] == 200
 
 
-async def test_a_redis_that_is_away_means_a_clear_no_and_no_hang(start: Any) -> None:
+async def test_a_redis_that_is_away_means_a_clear_no_under_a_budget_and_no_hang(start: Any) -> None:
     gateway = await start(admission_seconds=0.5)
+    await gateway.budget(10**12)
     await gateway.chat()
     await gateway.pipe.call("CLIENT", "PAUSE", 1500, "ALL")
     async with asyncio.timeout(5):

@@ -61,6 +61,7 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
                 partial(ledger_worker.keep_open, pipe, engine, 3 * settings.heartbeat_seconds),
             ),
         )
+        await requests.close()
         await settling.flush()
     finally:
         await upstreams.close()

@@ -15,6 +15,8 @@ FIRST = Histogram(
 )
 WAITING = Gauge("shipjury_gateway_ledger_waiting", "Settled entries that are not in the ledger yet.")
 LEDGERED = Counter("shipjury_gateway_ledger_entries_total", "Entries taken into the ledger.")
+HEDGES = Counter("shipjury_gateway_hedges_total", "Second attempts beside a slow first one.", ("provider", "model"))
+RETRIES = Counter("shipjury_gateway_retries_total", "Rounds in which failed providers were tried again.")
 LOST = Counter("shipjury_gateway_attempts_lost_total", "Open attempts of dead instances that became uncertain.")
 
 

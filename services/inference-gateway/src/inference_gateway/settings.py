@@ -44,7 +44,22 @@ class Settings(ServiceSettings):
     )
     idle_seconds: float = Field(default=60.0, gt=0, description="Longest silence within a stream.")
     request_seconds: float = Field(default=600.0, gt=0, description="Deadline of a request over all its attempts.")
-    max_attempts: int = Field(default=4, ge=1, description="Providers that are tried for one request.")
+    max_attempts: int = Field(
+        default=4, ge=1, description="Attempts for one request, over all providers, retries and hedges."
+    )
+    retries: int = Field(
+        default=2, ge=0, description="How often providers are tried again after all have failed at no cost."
+    )
+    retry_wait_seconds: float = Field(
+        default=2.0, ge=0, description="Longest wait before a retry; a longer Retry-After goes to the client."
+    )
+    hedge_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of streams that may have a second provider beside a first one that is slower than its "
+        "95th percentile; 0 hedges nothing. The slower answer is paid for as well.",
+    )
     drain_seconds: float = Field(
         default=60.0, gt=0, description="How long a stream is read on for its usage after its client has left."
     )

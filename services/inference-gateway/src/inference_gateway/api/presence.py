@@ -1,48 +1,30 @@
 """Whether the client is still there, watched beside the work for it."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 
 class Presence:
-    """Whether the client is still there, watched beside the work for it.
+    """Watches one client; what works for it says what its going means (:meth:`when_gone`)."""
 
-    ``interruptible`` is set while waiting for a provider that stops billing when it is cut off: then the client's
-    going cancels the wait. Otherwise the work goes on within ``drain_s``.
-    """
-
-    def __init__(self, receive: Any, drain_s: float) -> None:
+    def __init__(self, receive: Any) -> None:
         self.gone = False
-        self.interruptible = False
-        self._drain_s = drain_s
         self._receive = receive
-        self._work = asyncio.current_task()
-        self._cancelled = False
-        self._deadline: asyncio.Timeout | None = None
+        self._told: list[Callable[[], None]] = []
         self._watch = asyncio.ensure_future(self._wait())
 
-    def under(self, deadline: asyncio.Timeout | None) -> None:
-        """The deadline that is pulled in when the client goes."""
-        self._deadline = deadline
+    def when_gone(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` once the client has gone; at once where it has."""
+        if self.gone:
+            tell()
+        else:
+            self._told.append(tell)
 
-    def caused(self) -> bool:
-        """Whether the cancellation in hand is the client's going; then it is taken back."""
-        if not self._cancelled:
-            return False
-        self._cancelled = False
-        if self._work is not None:
-            self._work.uncancel()
-        return True
-
-    async def absorb(self) -> None:
-        """Take back a cancellation that has been asked for and not delivered yet: what follows must not be cut."""
-        self.interruptible = False
-        if self._cancelled:
-            try:
-                await asyncio.sleep(0)
-            except asyncio.CancelledError:
-                if not self.caused():
-                    raise
+    async def stays(self, seconds: float) -> bool:
+        """Wait; returns whether the client is still there, and sooner where it is not."""
+        await asyncio.wait((self._watch,), timeout=seconds)
+        return not self.gone
 
     def end(self) -> None:
         """Stop watching."""
@@ -52,12 +34,5 @@ class Presence:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self.gone = True
-        if self.interruptible and self._work is not None:
-            self._cancelled = True
-            self._work.cancel()
-        elif self._deadline is not None:
-            loop = asyncio.get_running_loop()
-            when = self._deadline.when()
-            limit = loop.time() + self._drain_s
-            if not self._deadline.expired():
-                self._deadline.reschedule(limit if when is None else min(when, limit))
+        for tell in self._told:
+            tell()

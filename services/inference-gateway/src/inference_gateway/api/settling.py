@@ -54,6 +54,11 @@ class Settling:
         """How many wait for Redis."""
         return len(self._waiting)
 
+    @property
+    def full(self) -> bool:
+        """Whether no more may begin that will have to wait."""
+        return len(self._waiting) >= _MAX_WAITING // 2
+
     async def keep_trying(self, stop: asyncio.Event) -> None:
         """Try what waits again, until ``stop``; then once more."""
         while not stop.is_set():

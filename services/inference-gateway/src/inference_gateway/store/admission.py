@@ -5,6 +5,8 @@ Names: every key of an organisation lies in one of :data:`SHARDS` hash slots, so
 `sj:{N}:open:INSTANCE` holds that instance's open attempts, and `sj:{N}:instances` names the instances.
 `sj:{N}:settled` is the stream that the ledger worker empties. `sj:{N}:c:BUDGET:WINDOW` counts.
 `sj:{N}:done:ATTEMPT` remembers how an attempt ended. `sj:instances` holds every instance's last heartbeat.
+`sj:{N}:cool:PROVIDER/MODEL` is there while a provider has asked to be left alone (Retry-After): in every shard, so that
+the script that reserves sees it.
 """
 
 import asyncio
@@ -57,6 +59,11 @@ def instances_of(shard: int) -> str:
     return f"sj:{{{shard}}}:instances"
 
 
+def cool_down(shard: int, deployment: str) -> str:
+    """The key that is there while a deployment (`provider/model`) has asked to be left alone."""
+    return f"sj:{{{shard}}}:cool:{deployment}"
+
+
 def done_mark(shard: int, attempt_id: str) -> str:
     """The mark that an attempt has ended."""
     return f"sj:{{{shard}}}:done:{attempt_id}"
@@ -72,14 +79,23 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Cooling:
+    """The provider asked some replica to be left alone for this long (s)."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Reservation:
-    """An open attempt: where it is held, what it was charged, and its facts as the ledger will need them."""
+    """An open attempt: where it is held, what it was charged, and its facts as the ledger will need them.
+    ``deployment`` is `provider/model`."""
 
     attempt_id: str
     shard: int
     charges: tuple[Charge, ...]
     facts: bytes
     bound_nano_usd: int | None = None
+    deployment: str = ""
 
 
 class AdmissionClosed(Exception):
@@ -96,15 +112,21 @@ class Admission:
         self._settle = _script("settle")
         self._late = _script("settle_late")
         self._restore = _script("restore")
+        self._cool = _script("cool")
         self._open: dict[str, Reservation] = {}
 
-    async def reserve(self, reservation: Reservation) -> Refused | None:
-        """Take the charges, all or none. Returns the budget that refuses, if one does.
+    async def reserve(self, reservation: Reservation) -> Refused | Cooling | None:
+        """Take the charges, all or none. Returns the budget that refuses, or how long the provider cools, if so.
 
         Raises :class:`AdmissionClosed`, :class:`RedisAway`.
         """
         shard = reservation.shard
-        keys = [epoch(shard), open_attempts(shard, self.instance), instances_of(shard)]
+        keys = [
+            epoch(shard),
+            open_attempts(shard, self.instance),
+            instances_of(shard),
+            cool_down(shard, reservation.deployment),
+        ]
         arguments: list[str | bytes | int] = [reservation.attempt_id, reservation.facts, self.instance]
         for charge in reservation.charges:
             keys.append(charge.counter)
@@ -115,6 +137,8 @@ class Admission:
         if answer[0] == 1:
             self._open[reservation.attempt_id] = reservation
             return None
+        if answer[0] == -2:
+            return Cooling(answer[1] / 1000)
         charge = reservation.charges[answer[1] - 1]
         return Refused(charge.budget, int(answer[2]), charge.amount)
 
@@ -138,6 +162,13 @@ class Admission:
             difference = 0 if charge.budget.metric == "concurrency" else amount - charge.amount
             late += (difference, amount, charge.keep_s)
         await self._pipe.run(self._late, keys[1:], late)
+
+    async def cool(self, deployment: str, seconds: float) -> None:
+        """Tell every replica that a provider asked to be left alone. Raises :class:`RedisAway`."""
+        milliseconds = max(1, int(seconds * 1000))
+        await asyncio.gather(
+            *(self._pipe.run(self._cool, [cool_down(shard, deployment)], [milliseconds]) for shard in range(SHARDS))
+        )
 
     async def beat(self) -> None:
         """Show that this instance lives (Redis's own clock)."""
@@ -213,7 +244,7 @@ class Reaper:
         pairs = found if isinstance(found, list) else []
         count = 0
         for attempt, facts in zip(pairs[::2], pairs[1::2], strict=True):
-            slots = [counter for counter, metric in orjson.loads(facts)["counters"] if metric == "concurrency"]
+            slots = [counter for counter, metric, *_ in orjson.loads(facts)["counters"] if metric == "concurrency"]
             outcome = orjson.dumps({"outcome": "uncertain", "reason": "instance_lost"})
             keys = [key, stream(shard), done_mark(shard, attempt.decode()), *slots]
             given_up = await self._pipe.run(
@@ -261,4 +292,4 @@ async def _redis_seconds(pipe: RedisPipe) -> int:
     return int(answer[0])
 
 
-__all__ = ["Admission", "AdmissionClosed", "Reaper", "RedisAway", "Refused", "Reservation", "Streams"]
+__all__ = ["Admission", "AdmissionClosed", "Cooling", "Reaper", "RedisAway", "Refused", "Reservation", "Streams"]

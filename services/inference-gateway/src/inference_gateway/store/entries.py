@@ -14,7 +14,8 @@ from ..domain.usage import Bill
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of an attempt when it begins. ``counters`` are (key, metric) of its charges."""
+    """What is known of an attempt when it begins. ``counters`` are (key, metric, amount, seconds kept) of its
+    charges: what is needed to undo them without the process that made them."""
 
     attempt_id: str
     request_id: str
@@ -30,7 +31,7 @@ class Facts:
     started_at: datetime
     price_version: str | None
     bound_nano_usd: int | None
-    counters: tuple[tuple[str, str], ...]
+    counters: tuple[tuple[str, str, int, int], ...]
     explanation: dict[str, Any] | None
     traceparent: str | None = None
 
@@ -78,7 +79,7 @@ class Facts:
             started_at=datetime.fromisoformat(told["at"]),
             price_version=told["price"],
             bound_nano_usd=told["bound"],
-            counters=tuple((key, metric) for key, metric in told["counters"]),
+            counters=tuple(map(tuple, told["counters"])),
             explanation=told["plan"],
             traceparent=told.get("trace"),
         )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import asyncpg  # type: ignore[import-untyped]
+import sqlalchemy as sa
 import structlog
 from pydantic import SecretStr
 from sqlalchemy.engine import make_url
@@ -69,7 +70,7 @@ class Snapshots:
         while not stop.is_set():
             try:
                 await self._listen(stop)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, sa.exc.SQLAlchemyError) as error:
                 _log.warning("snapshot is not refreshed", error=repr(error))
                 await _pause(stop, 1.0)
 

@@ -1,0 +1,138 @@
+"""Tried again after a pause, within a deadline; and what one replica hears of a provider, every replica knows."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest_asyncio
+from aiohttp import web
+
+from shipjury_standalone.testing import wait_until
+
+ANSWER = {
+    "id": "x",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "sim-chat",
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "yes"}}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
+}
+
+
+class Moody:
+    """A provider that answers with these statuses, one after the other, and then well."""
+
+    def __init__(self) -> None:
+        self.statuses: list[int] = []
+        self.asked = 0
+        self.url = ""
+
+    async def complete(self, _: web.Request) -> web.Response:
+        """One answer."""
+        self.asked += 1
+        if self.statuses:
+            return web.json_response({"error": {"message": "not now"}}, status=self.statuses.pop(0))
+        return web.json_response(ANSWER)
+
+
+@pytest_asyncio.fixture
+async def moody() -> AsyncIterator[Moody]:
+    """A provider in this process."""
+    made = Moody()
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", made.complete)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    yield made
+    await runner.cleanup()
+
+
+async def over(start: Any, moody: Moody, simulator: str, **settings: Any) -> Any:
+    """A gateway whose alpha is the moody provider."""
+    return await start(change_providers={"alpha": (f"{simulator}/alpha/v1", moody.url)}, **settings)
+
+
+async def test_a_failure_that_cost_nothing_is_tried_again_at_the_same_provider(
+    start: Any, moody: Moody, simulator: str
+) -> None:
+    gateway = await over(start, moody, simulator)
+    moody.statuses = [503, 429]
+    status, answer, headers = await gateway.chat()
+    assert (status, answer["choices"][0]["message"]["content"]) == (200, "yes")
+    assert headers["x-shipjury-attempts"] == "3"
+    assert [row["outcome"] for row in await gateway.ledger()] == ["error", "error", "ok"]
+
+
+async def test_a_refusal_of_the_request_itself_is_not_tried_again(start: Any, moody: Moody, simulator: str) -> None:
+    gateway = await over(start, moody, simulator)
+    moody.statuses = [400]
+    assert (await gateway.chat())[0] == 400
+    assert moody.asked == 1
+
+
+async def test_retries_end_with_their_number_and_with_the_deadline_of_the_request(
+    start: Any, moody: Moody, simulator: str
+) -> None:
+    gateway = await over(start, moody, simulator, retries=1)
+    moody.statuses = [503] * 9
+    status, answer, _ = await gateway.chat()
+    assert (status, len(answer["error"]["attempts"])) == (502, 2)
+    hurried = await over(start, moody, simulator, retries=9, max_attempts=50, request_seconds=0.05)
+    moody.statuses = [503] * 99
+    asked = moody.asked
+    async with asyncio.timeout(5):
+        assert (await hurried.chat())[0] in (502, 503, 504)
+    assert moody.asked - asked < 5
+
+
+async def test_enough_failures_open_the_circuit_of_that_provider_and_model_only(
+    start: Any, moody: Moody, simulator: str
+) -> None:
+    gateway = await over(start, moody, simulator, retries=0)
+    moody.statuses = [500] * 9
+    for _ in range(5):
+        assert (await gateway.chat())[0] == 502
+    status, answer, headers = await gateway.chat()
+    assert (status, answer["error"]["code"], answer["error"]["ruled_out"][0]["rule"]) == (
+        503,
+        "no_provider_available",
+        "circuit_open",
+    )
+    assert "retry-after" in headers
+    assert moody.asked == 5
+    assert (await gateway.chat(model="sim-chat"))[0] == 200, "others serve the model"
+
+
+async def test_what_a_provider_asks_of_one_replica_every_replica_keeps(start: Any) -> None:
+    one, other = await start(), await start()
+    status, _, headers = await one.chat("fault=429-retry-after@alpha")
+    assert (status, headers["retry-after"]) == (429, "2")
+    status, answer, headers = await other.chat()
+    assert (status, answer["error"]["code"], headers["retry-after"]) == (503, "no_provider_available", "2")
+    route = {"order": ["alpha", "beta"], "ignore": ["gamma"]}
+    status, _, headers = await other.chat(model="sim-chat", provider=route)
+    assert (status, headers["x-shipjury-provider"]) == (200, "beta")
+    assert [line["provider"] for line in await one.account()] == ["alpha", "beta"], "alpha was left alone"
+
+    async def again() -> bool:
+        return bool((await other.chat())[0] == 200)
+
+    await wait_until(again)
+
+
+async def test_without_redis_a_key_under_no_budget_goes_on_and_is_ledgered_when_redis_is_back(start: Any) -> None:
+    gateway = await start(admission_seconds=0.3)
+    await gateway.pipe.call("CLIENT", "PAUSE", 1500, "ALL")
+    async with asyncio.timeout(5):
+        status, _, _ = await gateway.chat()
+    assert status == 200
+    rows: list[dict[str, Any]] = []
+
+    async def ledgered() -> bool:
+        rows[:] = await gateway.ledger()
+        return bool(rows)
+
+    await wait_until(ledgered)
+    assert [row["cost_nano_usd"] for row in rows] == [line["nano_usd"] for line in await gateway.account()]
