@@ -1,6 +1,7 @@
 """Nodes for the tests: the real engine with the real embedded weights, in a process of its own."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -45,6 +46,11 @@ class RunningNode:
         """The value of the sample that starts with ``line``; 0 where there is none yet."""
         page = httpx.get(f"http://127.0.0.1:{self.operator_port}/edge/metrics").text
         return float(next((row.rsplit(" ", 1)[1] for row in page.splitlines() if row.startswith(line)), 0))
+
+    def spans(self) -> list[dict[str, Any]]:
+        """The spans that it has written so far; they come within a second."""
+        traces = self.log.with_suffix(".traces")
+        return [json.loads(line) for line in traces.read_text().splitlines()] if traces.exists() else []
 
     def post(self, path: str, **body: Any) -> httpx.Response:
         return httpx.post(self.base_url + path, json={"model": MODEL} | body, headers=self.headers, timeout=240)
@@ -97,7 +103,9 @@ def start(
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "edge_runner", "serve", *arguments],
-            env=own | {f"EDGE_{name.upper()}": value for name, value in given.items()},
+            env=own
+            | {"SHIPJURY_TRACES_FILE": str(log.with_suffix(".traces"))}
+            | {f"EDGE_{name.upper()}": value for name, value in given.items()},
             stdout=out,
             stderr=subprocess.STDOUT,
         )

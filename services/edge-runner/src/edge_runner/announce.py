@@ -115,7 +115,7 @@ def _loaded(holding: Holding) -> LoadedModel:
         quantization=holding.weights.quantization,
         licence=holding.model.licence.name,
         max_logprobs=holding.engine.max_logprobs,
-        capabilities=holding.engine.capabilities,
+        capabilities=holding.capabilities,
         tokens_per_second=status.tokens_per_second,
         reason=status.failure.text if status.failure else None,
     )

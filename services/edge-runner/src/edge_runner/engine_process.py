@@ -73,9 +73,13 @@ def _serve(options: argparse.Namespace):  # type: ignore[no-untyped-def]  # xlla
     params.fit_params = False
     params.ctx_shift = False
     params.ui = False
-    params.endpoint_slots = False
+    params.endpoint_slots = True
     params.endpoint_metrics = True
     params.verbosity = options.verbosity
+    if options.pooling:
+        params.embedding = True
+        params.n_ubatch = options.batch  # a text is pooled over one step: it must fit into it whole
+        params.pooling_type = _POOLING(llama)[options.pooling]
     params.load_mode = {
         "none": llama.llama_load_mode.LLAMA_LOAD_MODE_NONE,
         "mmap": llama.llama_load_mode.LLAMA_LOAD_MODE_MMAP,
@@ -93,6 +97,15 @@ def _KV_TYPES(llama):  # type: ignore[no-untyped-def]  # noqa: N802
     return {"f16": llama.ggml_type.GGML_TYPE_F16, "q8_0": llama.ggml_type.GGML_TYPE_Q8_0}
 
 
+def _POOLING(llama):  # type: ignore[no-untyped-def]  # noqa: N802
+    kinds = llama.llama_pooling_type
+    return {
+        "mean": kinds.LLAMA_POOLING_TYPE_MEAN,
+        "cls": kinds.LLAMA_POOLING_TYPE_CLS,
+        "last": kinds.LLAMA_POOLING_TYPE_LAST,
+    }
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="GGUF file")
@@ -104,6 +117,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=512, help="most prompt tokens of one step")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--kv-type", choices=("f16", "q8_0"), default="f16")
+    parser.add_argument("--pooling", choices=("mean", "cls", "last"), help="make embeddings, pooled so")
     parser.add_argument("--cache-ram-mib", type=int, default=64)
     parser.add_argument("--load-mode", choices=("none", "mmap"), default="none")
     parser.add_argument("--memory-limit", type=int, default=0, help="bytes of data the process may have; 0 for any")

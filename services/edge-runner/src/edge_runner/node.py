@@ -40,6 +40,13 @@ class Holding:
             return psutil.Process(self.supervisor.status.pid).memory_info().rss if self.supervisor.status.pid else 0
         except psutil.Error:
             return 0
+    needs: int = 0
+    life: Life = field(default_factory=Life)
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What it can be asked for: embeddings alone, or whatever the engine can do with a model that generates."""
+        return ("embeddings",) if self.model.embeddings else self.engine.capabilities
 
 
 class Node:

@@ -38,14 +38,24 @@ def operator_api(node: Node, meter: Meter) -> FastAPI:
         """200 when a model has answered a real generation and the node is not draining."""
         body = {
             "state": node.state,
+            "cordoned": node.closed,
+            "generation": node.generation,
+            "memory_bytes": node.memory_bytes,
+            "not_held": {
+                name: {"code": trouble.code, "reason": trouble.text, "progress": trouble.progress}
+                for name, trouble in node.troubles.items()
+            },
             "models": {
                 name: {
-                    "state": holding.supervisor.status.state,
+                    "state": holding.state,
                     "reason": holding.supervisor.status.failure.text if holding.supervisor.status.failure else None,
                     "restarts": holding.supervisor.status.restarts,
                     "tokens_per_second": holding.supervisor.status.tokens_per_second,
                     "start_seconds": holding.supervisor.status.start_seconds,
                     "resident_bytes": holding.resident_bytes(),
+                    "estimated_bytes": holding.needs,
+                    "running": holding.gate.running,
+                    "waiting": holding.gate.waiting,
                 }
                 for name, holding in node.holdings.items()
             },
@@ -55,6 +65,6 @@ def operator_api(node: Node, meter: Meter) -> FastAPI:
     @app.get("/edge/metrics")
     async def metrics() -> Response:
         """Prometheus metrics."""
-        return Response(meter.page(), media_type="text/plain; version=0.0.4")
+        return Response(await meter.page(), media_type="text/plain; version=0.0.4")
 
     return app

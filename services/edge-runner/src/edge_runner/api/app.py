@@ -4,6 +4,7 @@ import hmac
 import time
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
@@ -13,10 +14,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..node import Holding, Node
-from ..observed import Meter
+from ..observed import Meter, Seen
 from . import errors
 from .chat import chat_answer, chat_body, chat_chunk
 from .completions import completion_answer, completion_body, completion_chunks
+from .embeddings import embeddings_answer, embeddings_body, refuse_unless_it, room_for_texts
 from .errors import ApiError
 from .relay import Stream, unbroken, unless_gone, whole
 from .requests import ChatRequest, CompletionRequest
@@ -42,21 +44,22 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
         holding = _serving(node, asked.model)
         body = completion_body(asked, holding)
 
+        noted = _noted(asked, asked.max_tokens)
         async def answer() -> dict[str, Any]:
-            async with node.request(), holding.gate.admitted(), meter.request(holding, "completions") as seen:
+            async with node.request(), meter.request(holding, "text_completion", **noted) as seen, _slot(holding, seen):
                 client = _client(holding)
                 await room_for_prompt(holding, client, asked)
                 answer = await whole(client, "/v1/completions", body)
                 seen.usage(answer.get("usage"))
-                return completion_answer(asked, holding, answer)
+                return seen.told(completion_answer(asked, holding, answer))
 
         async def chunks() -> AsyncIterator[dict[str, Any]]:
-            async with node.request(), holding.gate.admitted(), meter.request(holding, "completions") as seen:
+            async with node.request(), meter.request(holding, "text_completion", **noted) as seen, _slot(holding, seen):
                 client = _client(holding)
                 await room_for_prompt(holding, client, asked)
                 async with client.stream("/v1/completions", body) as raw:
                     async for chunk in completion_chunks(asked, holding, _id("cmpl"), seen.chunks(unbroken(raw))):
-                        yield chunk
+                        yield seen.told(chunk)
 
         return Stream(chunks()) if asked.stream else _json(await unless_gone(request, answer()))
 
@@ -67,32 +70,57 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
         body = chat_body(asked, offer, holding)
 
         async def answer() -> dict[str, Any]:
-            async with node.request(), holding.gate.admitted(), meter.request(holding, "chat") as seen:
+        noted = _noted(asked, asked.most_tokens) | ({"output": "json"} if asked.wants_json else {})
+            async with node.request(), meter.request(holding, "chat", **noted) as seen, _slot(holding, seen):
                 client = _client(holding)
                 await room_for_chat(holding, client, asked, body)
                 answer = await whole(client, "/v1/chat/completions", body)
                 seen.usage(answer.get("usage"))
-                return chat_answer(asked, offer, holding, answer)
+                return seen.told(chat_answer(asked, offer, holding, answer))
 
         async def chunks() -> AsyncIterator[dict[str, Any]]:
-            async with node.request(), holding.gate.admitted(), meter.request(holding, "chat") as seen:
+            async with node.request(), meter.request(holding, "chat", **noted) as seen, _slot(holding, seen):
                 client, name, created = _client(holding), _id("chatcmpl"), int(time.time())
                 await room_for_chat(holding, client, asked, body)
                 async with client.stream("/v1/chat/completions", body) as raw:
                     async for chunk in checked_chunks(asked, offer, seen.chunks(unbroken(raw))):
-                        yield chat_chunk(holding, name, created, chunk)
+                        yield seen.told(chat_chunk(holding, name, created, chunk))
 
         return Stream(chunks()) if asked.stream else _json(await unless_gone(request, answer()))
 
     @app.post("/v1/embeddings")
-    async def embeddings(request: Request) -> Response:
-        raise ApiError(400, "unsupported_operation", "no model of this node makes embeddings")
+    async def embeddings(request: Request, asked: EmbeddingsRequest) -> Response:
+        holding = _serving(node, asked.model)
+        refuse_unless_it(holding, "embeddings")
+
+        async def answer() -> dict[str, Any]:
+            async with node.request(), meter.request(holding, "embeddings") as seen, _slot(holding, seen):
+                client = _client(holding)
+                await room_for_texts(holding, client, asked)
+                answer = await client.ask("/v1/embeddings", embeddings_body(asked))
+                seen.usage(answer.get("usage"))
+                return embeddings_answer(asked, holding, answer)
+
+        return _json(await unless_gone(request, answer()))
 
     return _Door(app, token)
 
 
 class _Door:
     """Lets callers with the token in; says the same to all others."""
+@asynccontextmanager
+async def _slot(holding: Holding, seen: Seen) -> AsyncIterator[None]:
+    async with holding.gate.admitted():
+        seen.admitted()
+        yield
+
+
+def _noted(asked: Sampling, max_tokens: int | None) -> dict[str, Any]:
+    """What a trace tells of a request."""
+    names = ("temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty", "seed", "stream")
+    return {name: getattr(asked, name) for name in names} | {"max_tokens": max_tokens}
+
+
 
     def __init__(self, app: ASGIApp, token: SecretStr | None) -> None:
         self._app = app
@@ -144,7 +172,7 @@ def _described(holding: Holding) -> dict[str, Any]:
         "context_tokens": holding.spec.context,
         "slots": holding.spec.slots,
         "max_logprobs": holding.engine.max_logprobs,
-        "capabilities": holding.engine.capabilities,
+        "capabilities": holding.capabilities,
         "licence": holding.model.licence.name,
         "quantization": holding.weights.quantization,
         "weights_sha256": holding.weights.sha256,

@@ -49,14 +49,14 @@ def error_of(error: Exception) -> ApiError:
     raise error
 
 
-def too_long(prompt_tokens: int | None, max_tokens: int | None, context: int) -> ApiError:
+def too_long(prompt_tokens: int | None, max_tokens: int | None, context: int, param: str = "messages") -> ApiError:
     """413 with the numbers."""
     asked = f"{prompt_tokens} tokens of prompt" + (f" and {max_tokens} of completion" if max_tokens else "")
     return ApiError(
         413,
         "context_length_exceeded",
         f"{asked} exceed the context of {context} tokens",
-        param="messages",
+        param=param,
         prompt_tokens=prompt_tokens,
         max_tokens=max_tokens,
         context_tokens=context,

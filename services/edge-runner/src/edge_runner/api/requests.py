@@ -1,6 +1,6 @@
 """What clients may send. A parameter that is unknown, or known and not served here, is refused by its name."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -59,6 +59,34 @@ class CompletionRequest(Sampling):
     best_of: Literal[1] | None = None
     echo: Literal[False] = False
     suffix: None = None
+
+
+class EmbeddingsRequest(BaseModel):
+    """``POST /v1/embeddings``: a vector a text. Texts may be given as token numbers too."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    input: Annotated[str, Field(min_length=1)] | list[Annotated[str, Field(min_length=1)]] | list[int] | list[list[int]]
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: None = None
+    user: str | None = None
+    """A label of the caller's own; it changes nothing here."""
+
+    @property
+    def texts(self) -> list[str] | list[list[int]]:
+        """The texts, one a vector."""
+        if isinstance(self.input, str):
+            return [self.input]
+        if self.input and isinstance(self.input[0], int):
+            return [self.input]  # type: ignore[list-item]  # one text as token numbers
+        return self.input  # type: ignore[return-value]
+
+    @model_validator(mode="after")
+    def _something_is_asked(self) -> "EmbeddingsRequest":
+        if not self.input or len(self.texts) > 2048 or any(not text for text in self.texts):
+            raise ValueError("input: 1 to 2,048 texts, none of them empty")
+        return self
 
 
 class Message(BaseModel):

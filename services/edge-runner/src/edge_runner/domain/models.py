@@ -81,6 +81,9 @@ class Model:
     released: str | None = None
     hub: str | None = None
     function_calling: bool | None = None
+    embeddings: str | None = None
+    """How it makes one vector of a text (mean, cls, last), where it is a model for embeddings; such a one generates no
+    text."""
     modalities: tuple[str, ...] = ("text",)
     lifecycle: str | None = None
     conflicts: tuple[str, ...] = ()

@@ -22,6 +22,8 @@ class ServeSpec:
     memory_limit: int | None = None
 
 
+    pooling: str | None = None
+    """How an embedding model makes one vector of a text: mean, cls or last; ``None`` for a model that generates."""
 @dataclass(frozen=True)
 class Command:
     """How an engine is started. ``env`` is added to the runner's own and is never logged."""
@@ -46,6 +48,8 @@ class Engine(Protocol):
     capabilities: tuple[str, ...]
 
     def build(self) -> str:
+    kv_page: str
+    """Path of the page that says how much of the KV cache is taken."""
         """Name and version of the engine, such as ``llama.cpp (xllamacpp 2026.10)``. What exams are keyed by."""
         ...
 
@@ -68,3 +72,7 @@ class Engine(Protocol):
     def chat_to_count(self, chat: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Path and body that render (llama.cpp) or tokenize (vLLM) a chat."""
         ...
+    def kv_use(self, page: str) -> float | None:
+        """Share of the KV cache that running requests have, 0 to 1; ``None`` where the page does not say."""
+        ...
+

@@ -1,5 +1,6 @@
 """llama.cpp's server, from the ``xllamacpp`` wheel, as a child process."""
 
+import json
 import os
 import signal
 import sys
@@ -24,6 +25,8 @@ class LlamaCpp:
     def __init__(self) -> None:
         self._build = f"llama.cpp (xllamacpp {version('xllamacpp')})"
 
+    kv_page = "/slots"
+
     def build(self) -> str:
         """The wheel's version is its build: the wheel carries no other number."""
         return self._build
@@ -45,6 +48,8 @@ class LlamaCpp:
         argv = [sys.executable, "-m", "edge_runner.engine_process"]
         return Command(
             tuple(argv + [part for flag, value in flags.items() for part in (flag, str(value))]), {"ENGINE_KEY": key}
+        if spec.pooling:
+            flags |= {"--pooling": spec.pooling, "--batch": spec.context}
         )
 
     def why_it_ended(self, exit_code: int, last_lines: Sequence[str], oom_killed: bool) -> EngineFailure:
@@ -78,3 +83,9 @@ class LlamaCpp:
 
 def _token(entry: Mapping[str, Any]) -> TokenLogprob:
     return TokenLogprob(bytes(entry["bytes"]), entry["logprob"])
+    def kv_use(self, page: str) -> float | None:
+        """A slot tells how many tokens it holds; those of idle slots are prefixes that may go."""
+        slots = json.loads(page)
+        room = sum(slot["n_ctx"] for slot in slots)
+        return sum(slot["n_prompt_tokens"] for slot in slots if slot["is_processing"]) / room if room else None
+
