@@ -52,7 +52,7 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
         requests = Requests(settings, snapshots, admission, settling, upstreams)
         rest = public_api(engine, snapshots, requests.authenticate, requests.health)
         yield Api(
-            public=Dispatch(requests, rest),
+            public=Dispatch(requests, rest, max_body_bytes=settings.max_body_bytes),
             operator=operator_api(engine, snapshots),
             background=(
                 snapshots.keep_fresh,

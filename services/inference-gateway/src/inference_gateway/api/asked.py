@@ -12,7 +12,14 @@ from ..domain.errors import GatewayError
 from ..domain.plan import Need
 from ..domain.routing import Route, read_provider_field, split_model
 
-ENDPOINTS = {"/v1/chat/completions": "chat", "/v1/completions": "completions", "/v1/embeddings": "embeddings"}
+ENDPOINTS = {
+    "/v1/chat/completions": "chat",
+    "/v1/completions": "completions",
+    "/v1/embeddings": "embeddings",
+    # These two come here as chat completions: see translated.py.
+    "/v1/messages": "chat",
+    "/v1/responses": "chat",
+}
 _REQUIRED = {"chat": "messages", "completions": "prompt", "embeddings": "input"}
 _OURS = frozenset({"model", "messages", "prompt", "input", "stream", "provider", "stream_options"})
 _POSITIVE = ("max_tokens", "max_completion_tokens", "n", "best_of")

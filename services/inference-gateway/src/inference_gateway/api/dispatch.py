@@ -1,13 +1,18 @@
-"""The public ASGI app: completions go straight to the request path, everything else to FastAPI."""
+"""The public ASGI app: completions go straight to the request path, everything else to FastAPI. Other APIs' requests
+are translated on the way."""
 
 from dataclasses import dataclass
 
 import structlog
 
 from ..domain.errors import GatewayError
+from . import messages, responses
 from .asked import ENDPOINTS
 from .http import Receive, Scope, Send, respond_error
+from .messages import Messages, with_bearer
 from .requests import Requests
+from .responses import Responses
+from .translated import Translated
 
 _log = structlog.get_logger("inference_gateway.api")
 
@@ -20,21 +25,28 @@ class _Route:
 
 
 _ROUTES = {path: _Route(path) for path in ENDPOINTS}
+_TRANSLATED = {messages.PATH: Messages, responses.PATH: Responses}
 
 
 class Dispatch:
     """Routes by path. A fault of the gateway itself becomes a 500 in OpenAI's shape, and a line in the log."""
 
-    def __init__(self, requests: Requests, rest: object) -> None:
+    def __init__(self, requests: Requests, rest: object, *, max_body_bytes: int) -> None:
         self._requests = requests
         self._rest = rest
+        self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
         if scope["type"] != "http" or scope["path"] not in ENDPOINTS:
-            await self._rest(scope, receive, send)  # type: ignore[operator]
+            await self._serve_rest(scope, receive, send)
             return
         scope["route"] = _ROUTES[scope["path"]]
+        api = _TRANSLATED.get(scope["path"])
+        if api is not None:
+            scope = with_bearer(scope)
+            between = Translated(api(scope), receive, send, max_body_bytes=self._max_body_bytes)
+            receive, send = between.receive, between.send
         started = False
 
         async def watched(message: dict[str, object]) -> None:
@@ -49,3 +61,10 @@ class Dispatch:
             if started:
                 raise
             await respond_error(send, GatewayError("internal_error", "a fault of the gateway"), [])
+
+    async def _serve_rest(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope = with_bearer(scope)
+            if scope["path"].startswith(messages.PATH + "/"):
+                send = Translated(Messages(scope), receive, send, max_body_bytes=self._max_body_bytes).send
+        await self._rest(scope, receive, send)  # type: ignore[operator]

@@ -27,6 +27,7 @@ CODES: dict[str, Code] = {
     "unknown_routing_field": Code(400, _REQUEST, "The `provider` object has a field that routing does not know."),
     "unbounded_cost": Code(400, _REQUEST, "A budget applies and the answer has no upper bound: give `max_tokens`."),
     "parameter_unsupported": Code(400, _REQUEST, "No allowed provider can honour a parameter; says which and who."),
+    "untranslatable_field": Code(400, _REQUEST, "A field that the translation cannot carry; `param` names it."),
     "invalid_api_key": Code(401, _AUTH, "The key is missing, unknown, revoked or expired."),
     "model_not_allowed": Code(403, _PERMISSION, "The key or the project may not use this model or provider."),
     "model_unpriced": Code(403, _PERMISSION, "The model has no price, and the project does not allow unpriced ones."),
