@@ -43,7 +43,7 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
     )
     snapshots = Snapshots(
         engine,
-        manifests.load(provider_folders(settings), os.environ),
+        providers(settings),
         edge.edge_price(settings.edge_input_price, settings.edge_output_price),
     )
     try:
@@ -115,6 +115,13 @@ async def _bootstrap(engine: AsyncEngine, settings: Settings) -> None:
             await accounts.make_key(
                 connection, settings.bootstrap_project, "bootstrap", key=settings.bootstrap_key.get_secret_value()
             )
+
+
+def providers(settings: Settings) -> dict[str, manifests.Provider]:
+    """All providers, with the operator's own credentials. Raises :class:`manifests.BadManifest`."""
+    return manifests.load(
+        provider_folders(settings), os.environ, urls=settings.provider_urls, credentials=settings.credentials_dir
+    )
 
 
 def provider_folders(settings: Settings) -> list[Path]:

@@ -21,6 +21,14 @@ class Settings(ServiceSettings):
     providers_dir: Path | None = Field(
         default=None, description="Folder with provider files (*.toml) beside those that the gateway ships."
     )
+    provider_urls: dict[str, str] = Field(
+        default_factory=dict,
+        description="Base addresses that replace those of provider files, as a JSON object by provider: private "
+        "endpoints, a proxy of your own.",
+    )
+    credentials_dir: Path | None = Field(
+        default=None, description="Folder of mounted secrets: a file `GROQ_API_KEY` holds what the variable would."
+    )
     shipped_providers: bool = Field(default=True, description="Whether the shipped provider files are used.")
     bootstrap_project: str = Field(default="panel", description="Project that the bootstrap key belongs to.")
     bootstrap_key: SecretStr | None = Field(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import aiohttp
 import orjson
 
+from ..adapters.access import NoAccess
 from ..domain.catalogue import Deployment
 from ..domain.errors import GatewayError
 from ..domain.money import Tokens
@@ -71,6 +72,9 @@ def broken_before(deployment: Deployment, fault: BaseException) -> End:
     if isinstance(fault, TimeoutError) and not isinstance(fault, aiohttp.ServerConnectionError):
         error = GatewayError("deadline_exceeded", f"{who} did not answer in time", extra=extra)
         return End("timeout", "no_answer_in_time", error=error, retry=True, blame=True)
+    if isinstance(fault, NoAccess):
+        error = GatewayError("provider_failed", f"{who} can't be called: {fault}", extra=extra)
+        return End("not_sent", "no_access", error=error, retry=True, blame=True)
     if isinstance(fault, aiohttp.ClientConnectorError | AddressNotAllowed | aiohttp.ConnectionTimeoutError):
         cause = getattr(fault, "os_error", fault)
         reason = "address_not_allowed" if isinstance(cause, AddressNotAllowed) else "no_connection"
@@ -171,6 +175,8 @@ def _message(raw: bytes) -> str:
         told = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return raw[:2000].decode(errors="replace").strip() or "no message"
+    if isinstance(told, list) and told:
+        told = told[0]  # Google's errors come in a list of one.
     error = told.get("error", told) if isinstance(told, dict) else told
     if isinstance(error, dict):
         error = error.get("message") or error.get("detail") or error

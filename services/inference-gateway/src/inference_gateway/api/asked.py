@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from ..adapters.dialect import spoken
 from ..domain.bounds import measure
 from ..domain.catalogue import Catalogue, Deployment
 from ..domain.errors import GatewayError
@@ -22,6 +23,7 @@ ENDPOINTS = {
 }
 _REQUIRED = {"chat": "messages", "completions": "prompt", "embeddings": "input"}
 _OURS = frozenset({"model", "messages", "prompt", "input", "stream", "provider", "stream_options"})
+_CHOICES = ("tool_choice", "reasoning_effort", "service_tier", "verbosity")
 _POSITIVE = ("max_tokens", "max_completion_tokens", "n", "best_of")
 
 
@@ -38,14 +40,17 @@ class Asked:
     need: Need
     stream: bool
     wants_usage: bool
+    idle: frozenset[str] = frozenset()
+    """Parameters that are there and ask for nothing (null, `n` of 1): they don't go to who would refuse them."""
 
     def body_for(self, deployment: Deployment) -> bytes:
         """The body as this provider gets it: its own model id, no routing, and usage at the end of a stream."""
         add_usage = self.stream and not self.wants_usage and deployment.streaming_usage
-        if self.body["model"] == deployment.model and "provider" not in self.body and not add_usage:
+        idle = self.idle & deployment.rejects if deployment.takes is None else self.idle - deployment.honoured
+        untouched = self.body["model"] == deployment.model and "provider" not in self.body and not add_usage
+        if untouched and deployment.plain and not idle:
             return self.raw
-        body = {name: value for name, value in self.body.items() if name != "provider"}
-        body["model"] = deployment.model
+        body = spoken(self.body, deployment, idle)
         if add_usage:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         return orjson.dumps(body)
@@ -76,6 +81,7 @@ def read(path: str, raw: bytes, catalogue: Catalogue) -> Asked:
     model, route = split_model(name, catalogue)
     route = read_provider_field(body.get("provider"), route, catalogue)
     options = body.get("stream_options")
+    need = _need(endpoint, body, len(raw))
     return Asked(
         path=path,
         endpoint=endpoint,
@@ -83,9 +89,10 @@ def read(path: str, raw: bytes, catalogue: Catalogue) -> Asked:
         raw=raw,
         model=model,
         route=route,
-        need=_need(endpoint, body, len(raw)),
+        need=need,
         stream=body.get("stream") is True,
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        idle=frozenset(body.keys() - need.parameters - _OURS),
     )
 
 
@@ -109,8 +116,14 @@ def _need(endpoint: str, body: dict[str, Any], length: int) -> Need:
         if message.get("name") is not None:
             parameters.add("messages[].name")
         content = message.get("content")
-        if isinstance(content, list):
-            images += sum(1 for part in content if isinstance(part, dict) and part.get("type") == "image_url")
+        for part in content if isinstance(content, list) else ():
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind == "image_url":
+                images += 1
+                if not _carried(part):
+                    parameters.add("messages[].image_url")
+            elif kind != "text":
+                parameters.add(f"messages[].content[].{kind}")
     if images:
         features.add("images")
     if body.get("tools"):
@@ -120,6 +133,9 @@ def _need(endpoint: str, body: dict[str, Any], length: int) -> Need:
         features.add("json_schema")
     if (body.get("n") or 1) == 1:
         parameters.discard("n")
+    options = body.get("stream_options")
+    if isinstance(options, dict):
+        parameters |= {f"stream_options.{name}" for name in options if name != "include_usage"}
     logprobs = _logprobs(endpoint, body)
     if logprobs is None:
         parameters -= {"logprobs", "top_logprobs"}
@@ -131,7 +147,19 @@ def _need(endpoint: str, body: dict[str, Any], length: int) -> Need:
         features=frozenset(features),
         logprobs=logprobs or 0,
         size=measure(body, length, images=images),
+        choices=frozenset(
+            (name, body[name] if isinstance(body[name], str) else "object")
+            for name in _CHOICES
+            if body.get(name) is not None
+        ),
     )
+
+
+def _carried(part: dict[str, Any]) -> bool:
+    """Whether the request carries an image itself; otherwise the provider has to fetch it."""
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, dict) else image
+    return isinstance(url, str) and url.startswith("data:")
 
 
 def _logprobs(endpoint: str, body: dict[str, Any]) -> int | None:

@@ -6,13 +6,14 @@ the provider stops billing then; otherwise it is read on, within bounds, for wha
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import aiohttp
-from pydantic import SecretStr
 
+from ..adapters.access import Access
 from ..domain.catalogue import Deployment
+from ..domain.errors import GatewayError
 from .answers import MAX_ERROR_BYTES, End, broken_before, cut, refused, stalled, whole
 from .asked import Asked
 from .http import Headers, Send
@@ -70,9 +71,7 @@ class Attempt:
             when, limit = deadline.when(), asyncio.get_running_loop().time() + self._limits.drain_s
             deadline.reschedule(limit if when is None else min(when, limit))
 
-    async def run(
-        self, upstreams: Upstreams, credentials: Mapping[str, SecretStr], attempt_id: str, headers: Headers
-    ) -> End:
+    async def run(self, upstreams: Upstreams, access: Access, attempt_id: str, headers: Headers) -> End:
         """Make the call. ``headers`` go to the client with the first byte of a stream. Faults become an :class:`End`;
         what is raised is a cancellation from outside."""
         limits = self._limits
@@ -85,7 +84,7 @@ class Attempt:
         try:
             async with asyncio.timeout_at(first) as deadline:
                 self._deadline = deadline
-                response = await upstreams.post(self._deployment, self._asked.endpoint, body, credentials, attempt_id)
+                response = await upstreams.post(self._deployment, self._asked.endpoint, body, access, attempt_id)
                 async with response:
                     end = await self._read(response, deadline, started, headers)
         except asyncio.CancelledError:
@@ -94,6 +93,9 @@ class Attempt:
             end = End("client_gone", "cancelled")
         except (TimeoutError, aiohttp.ClientError, OSError, Malformed, ErrorInStream) as fault:
             end = self._broken(fault)
+        except GatewayError as error:
+            # The adapter has no words for something in the request; another provider may have.
+            end = End("not_sent", error.code, error=error, retry=True)
         finally:
             self._deadline = None
         await self._absorb()

@@ -44,7 +44,7 @@ class Requests:
             Booking(admission, settling),
             upstreams,
             self.health,
-            lambda provider: snapshots.current.headers.get(provider, {}),
+            lambda deployment: snapshots.current.access(deployment),
         )
         self._running = 0
 

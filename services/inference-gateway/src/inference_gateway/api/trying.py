@@ -8,14 +8,15 @@ of the same provider.
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from pydantic import SecretStr
 
 from .. import metrics
+from ..adapters.access import Access
+from ..domain.catalogue import Deployment
 from ..domain.errors import GatewayError
 from ..domain.health import Health
 from ..domain.plan import Candidate
@@ -46,7 +47,7 @@ class Tried:
 
 
 class Trying:
-    """Makes attempts. ``credentials`` gives the headers of a provider's calls."""
+    """Makes attempts. ``access`` lets calls to a deployment in."""
 
     def __init__(
         self,
@@ -54,13 +55,13 @@ class Trying:
         booking: Booking,
         upstreams: Upstreams,
         health: dict[tuple[str, str], Health],
-        credentials: Callable[[str], Mapping[str, SecretStr]],
+        access: Callable[[Deployment], Access],
     ) -> None:
         self._settings = settings
         self._booking = booking
         self._upstreams = upstreams
         self._health = health
-        self._credentials = credentials
+        self._access = access
         self._allowance = Allowance(settings.hedge_share)
         self._drains: set[asyncio.Task[Tried | None]] = set()
 
@@ -151,7 +152,7 @@ class Trying:
         try:
             end = await attempt.run(
                 self._upstreams,
-                self._credentials(deployment.provider),
+                self._access(deployment),
                 reservation.attempt_id,
                 [*_SSE, *headers] if job.asked.stream else headers,
             )

@@ -1,10 +1,11 @@
 """Calls to providers: one warm connection pool each, no redirects, no proxies, and edge nodes only inside the networks
-that the gateway's settings allow, checked on the addresses that are really connected to.
+that the gateway's settings allow, checked on the addresses that are really connected to. What is particular to a
+protocol is the adapters'.
 """
 
 import ipaddress
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -13,10 +14,11 @@ from yarl import URL
 
 from shipjury_delivery.telemetry import current_traceparent
 
+from ..adapters import prepare
+from ..adapters.access import Access, Fixed
+from ..adapters.call import Translated
 from ..domain.catalogue import Deployment
 from ..settings import Network
-
-_PATHS = {"chat": "/chat/completions", "completions": "/completions", "embeddings": "/embeddings"}
 
 
 class AddressNotAllowed(OSError):
@@ -63,30 +65,33 @@ class Upstreams:
         per_provider: int = 256,
     ) -> None:
         self._edge_networks = edge_networks
-        self._edge_headers = (
+        self._edge_access = Fixed(
             {} if edge_token is None else {"Authorization": SecretStr(f"Bearer {edge_token.get_secret_value()}")}
         )
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, connect=connect_s)
         self._per_provider = per_provider
         self._sessions: dict[str, aiohttp.ClientSession] = {}
-        self._targets: dict[tuple[str, str], tuple[URL, dict[str, str]]] = {}
 
     async def post(
-        self, deployment: Deployment, endpoint: str, body: bytes, headers: Mapping[str, SecretStr], attempt_id: str
-    ) -> aiohttp.ClientResponse:
+        self, deployment: Deployment, endpoint: str, body: bytes, access: Access, attempt_id: str
+    ) -> aiohttp.ClientResponse | Translated:
         """Send a request; the answer's head has come when this returns, its body not yet.
 
-        Raises aiohttp's errors, and :class:`AddressNotAllowed`.
+        Raises aiohttp's errors, :class:`AddressNotAllowed`, :class:`NoAccess`, and :class:`GatewayError` where the
+        provider's protocol has no words for something in the body.
         """
-        secrets = self._edge_headers if deployment.kind == "edge" else headers
-        sent = {name: value.get_secret_value() for name, value in secrets.items()}
-        sent["Content-Type"] = "application/json"
+        call = prepare(deployment, endpoint, body)
+        if deployment.kind == "edge":
+            access = self._edge_access
+            self._check_address(call.url)
+        sent = {**await access.headers("POST", str(call.url), call.body), "Content-Type": "application/json"}
         sent["X-Client-Request-Id"] = attempt_id
         if deployment.kind == "edge" and (trace := current_traceparent()):
             sent["traceparent"] = trace
-        return await self._session(deployment).post(
-            self._url(deployment, endpoint), data=body, headers=sent, allow_redirects=False
-        )
+        response = await self._session(deployment).post(call.url, data=call.body, headers=sent, allow_redirects=False)
+        if response.status in (401, 403):
+            access.refused()
+        return response if call.translate is None else Translated(response, call.translate(), streams=call.streams)
 
     async def close(self) -> None:
         """Close all pools."""
@@ -112,15 +117,12 @@ class Upstreams:
             )
         return session
 
-    def _url(self, deployment: Deployment, endpoint: str) -> URL:
-        url = URL(deployment.base_url + _PATHS[endpoint])
-        if deployment.kind == "edge":
-            if url.scheme not in ("http", "https") or url.host is None:
-                raise AddressNotAllowed(f"{deployment.base_url} is no address of a node")
-            # The resolver is not asked about what is an address already.
-            if _is_address(url.host) and not inside(url.host, self._edge_networks):
-                raise AddressNotAllowed(f"{url.host} is outside of the networks that edge nodes may have")
-        return url
+    def _check_address(self, url: URL) -> None:
+        if url.scheme not in ("http", "https") or url.host is None:
+            raise AddressNotAllowed(f"{url} is no address of a node")
+        # The resolver is not asked about what is an address already.
+        if _is_address(url.host) and not inside(url.host, self._edge_networks):
+            raise AddressNotAllowed(f"{url.host} is outside of the networks that edge nodes may have")
 
 
 def _is_address(host: str) -> bool:

@@ -1,10 +1,8 @@
 """Commands for providers: what the files say."""
 
-import os
-
 import typer
 
-from ..app import provider_folders
+from ..app import providers as all_providers
 from ..settings import Settings
 from ..store import manifests
 
@@ -13,7 +11,7 @@ def providers() -> None:
     """Check the provider files and show what each provider offers."""
     settings = Settings()
     try:
-        found = manifests.load(provider_folders(settings), os.environ)
+        found = all_providers(settings)
     except manifests.BadManifest as error:
         raise typer.BadParameter(str(error)) from error
     for provider in found.values():

@@ -23,14 +23,15 @@ _PARAMETER, _POLICY, _ROUTE, _AVAILABILITY = "parameter", "policy", "route", "av
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a request needs of a deployment. ``parameters`` are the names in its body; ``logprobs`` the number of
-    log-probabilities a token that it asks for."""
+    """What a request needs of a deployment. ``parameters`` are the names in its body, ``choices`` those of them that
+    have one of a few values, with it; ``logprobs`` the number of log-probabilities a token that it asks for."""
 
     endpoint: str
     parameters: frozenset[str]
     features: frozenset[str]
     logprobs: int
     size: Size
+    choices: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +203,14 @@ def _by_parameters(deployment: Deployment, need: Need) -> Objection | None:
         if feature not in deployment.features:
             return _PARAMETER, f"no_{feature}", _PARAMETER_OF.get(feature, feature)
     rejected = need.parameters & deployment.rejects
+    if deployment.takes is not None:
+        rejected |= need.parameters - deployment.takes
     if rejected:
         name = min(rejected)
         return _PARAMETER, f"rejects_{name}", name
+    for name, value in need.choices:
+        if name in deployment.values and value not in deployment.values[name]:
+            return _PARAMETER, f"rejects_{name}_{value}", name
     if need.logprobs > deployment.max_logprobs:
         return _PARAMETER, f"at_most_{deployment.max_logprobs}_logprobs", "logprobs"
     return None

@@ -8,11 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shipjury_schemas import EdgeNode
 
-from ..domain.catalogue import Deployment
+from ..domain.catalogue import COMMON_PARAMETERS, Deployment
 from ..domain.money import Price
 from .tables import edge_nodes
 
 MISSED_BEATS = 3
+_TAKES = COMMON_PARAMETERS - {"n", "best_of", "echo", "suffix", "dimensions"} | {"top_k", "min_p"}
+"""What a node serves; the runner's own contract (`POST /v1/chat/completions` of an edge runner) says the same."""
 
 
 async def fold(connection: AsyncConnection, node: EdgeNode) -> bool:
@@ -60,6 +62,7 @@ async def deployments(connection: AsyncConnection, price: Price) -> list[Deploym
                     kind="edge",
                     base_url=_api(node.base_url),
                     features=features,
+                    takes=_TAKES,
                     max_logprobs=model.get("max_logprobs", 0),
                     context_tokens=model["context_tokens"],
                     max_output_tokens=model["context_tokens"],

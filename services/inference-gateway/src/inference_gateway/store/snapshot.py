@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import asyncpg  # type: ignore[import-untyped]
 import sqlalchemy as sa
 import structlog
-from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ..domain.catalogue import Catalogue, catalogue
+from ..adapters.access import NOBODY, Access
+from ..domain.catalogue import Catalogue, Deployment, catalogue
 from ..domain.money import Price
 from . import edge
 from .accounts import Account, accounts
@@ -28,11 +28,15 @@ _log = structlog.get_logger("inference_gateway.snapshot")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One consistent view. ``headers`` are what a cloud provider's calls carry (credentials)."""
+    """One consistent view. ``accesses`` let calls in, by provider and by the project whose credentials they carry."""
 
     accounts: Mapping[bytes, Account]
     catalogue: Catalogue
-    headers: Mapping[str, Mapping[str, SecretStr]]
+    accesses: Mapping[tuple[str, str | None], Access]
+
+    def access(self, deployment: Deployment) -> Access:
+        """What lets calls to a deployment in."""
+        return self.accesses.get((deployment.provider, deployment.owner), NOBODY)
 
 
 EMPTY = Snapshot({}, catalogue([]), {})
@@ -62,7 +66,7 @@ class Snapshots:
         return Snapshot(
             accounts=known,
             catalogue=catalogue(cloud + nodes),
-            headers={provider.id: provider.headers for provider in self._providers.values()},
+            accesses={(one.id, None): one.connection.access for one in self._providers.values()},
         )
 
     async def keep_fresh(self, stop: asyncio.Event) -> None:
