@@ -3,20 +3,31 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 
 class Busy(Exception):
-    """The queue is full, or a request has waited too long. ``retry_after`` in whole seconds."""
+    """The queue is full, or a request has waited too long. ``retry_after`` in whole seconds; how HTTP says it."""
+
+    status, code = 429, "queue_full"
 
     def __init__(self, text: str, retry_after: int) -> None:
         super().__init__(text)
         self.retry_after = retry_after
 
 
+async def _at_once() -> None:
+    """Nothing has to be made ready."""
+
+
 class Gate:
-    """First come, first served, over ``slots`` slots and at most ``queue`` waiting requests."""
+    """First come, first served, over ``slots`` slots and at most ``queue`` waiting requests.
+
+    ``prepare`` is awaited with the slot in hand, before the request goes on: it loads a model that is not in memory.
+    """
+
+    prepare: Callable[[], Awaitable[None]] = staticmethod(_at_once)
 
     def __init__(
         self, slots: int, queue: int, queue_seconds: float, clock: Callable[[], float] = time.monotonic
@@ -32,15 +43,23 @@ class Gate:
         """Requests in the queue."""
         return len(self._waiting)
 
+    @property
+    def busy(self) -> bool:
+        """Whether anybody has a slot or waits for one."""
+        return bool(self.running or self._waiting)
+
     @asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:
         """Hold a slot. Raises :class:`Busy`."""
         await self._enter()
-        started = self._clock()
         try:
-            yield
+            await self.prepare()
+            started = self._clock()
+            try:
+                yield
+            finally:
+                self._usual_seconds += 0.2 * (self._clock() - started - self._usual_seconds)
         finally:
-            self._usual_seconds += 0.2 * (self._clock() - started - self._usual_seconds)
             self._leave()
 
     async def _enter(self) -> None:

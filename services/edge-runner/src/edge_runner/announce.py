@@ -6,6 +6,7 @@ good within seconds. Nothing is queued: when the broker is back, the newest stat
 
 import asyncio
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import structlog
@@ -16,7 +17,7 @@ from shipjury_schemas import Contract, EdgeNode, Event, encode
 from shipjury_schemas.edge_node.v1 import LoadedModel
 
 from .domain.beats import next_version
-from .node import Holding, Node
+from .node import Holding, Node, Trouble
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 _SEND_SECONDS = 10.0
@@ -98,17 +99,38 @@ class Announcer:
             memory_bytes=node.memory_bytes,
             memory_used_bytes=sum(holding.resident_bytes() for holding in node.holdings.values()),
             labels=self._labels,
-            models=tuple(_loaded(holding) for holding in node.holdings.values()),
+            models=tuple(_told(node)),
+            generation=node.generation,
+            cordoned=node.closed,
             heartbeat_seconds=self._heartbeat,
             beat_at=datetime.now(UTC),
         )
 
 
-def _loaded(holding: Holding) -> LoadedModel:
+def _told(node: Node) -> Iterator[LoadedModel]:
+    """Every model that the node holds or should hold."""
+    for model, holding in node.holdings.items():
+        yield _loaded(holding, node.troubles.get(model))
+    for model, trouble in node.troubles.items():
+        if model not in node.holdings:
+            yield LoadedModel(
+                model=model,
+                state="failed" if trouble.code else "loading",
+                context_tokens=0,
+                slots=0,
+                reason=trouble.text,
+                reason_code=trouble.code,
+                progress=trouble.progress,
+            )
+
+
+def _loaded(holding: Holding, trouble: Trouble | None) -> LoadedModel:
+    """``trouble`` is that of another form of the model, which takes this one's place when it can."""
     status = holding.supervisor.status
+    failure = status.failure
     return LoadedModel(
         model=holding.model.id,
-        state=status.state,
+        state=holding.state,
         context_tokens=holding.spec.context,
         slots=holding.spec.slots,
         weights_sha256=holding.weights.sha256,
@@ -117,7 +139,13 @@ def _loaded(holding: Holding) -> LoadedModel:
         max_logprobs=holding.engine.max_logprobs,
         capabilities=holding.capabilities,
         tokens_per_second=status.tokens_per_second,
-        reason=status.failure.text if status.failure else None,
+        reason=failure.text if failure else trouble.text if trouble else None,
+        reason_code=failure.kind if failure else trouble.code if trouble else None,
+        progress=trouble.progress if trouble else "starting" if holding.state == "loading" else None,
+        estimated_bytes=holding.needs,
+        resident_bytes=holding.resident_bytes(),
+        running=holding.gate.running,
+        waiting=holding.gate.waiting,
     )
 
 

@@ -5,6 +5,7 @@ import http.client
 import json
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,16 +21,19 @@ from . import app as node_app
 from .announce import publish as tell_fleet
 from .bench import BenchFailed
 from .bench import bench as measure
+from .bundle import BundleFailed
+from .bundle import make as make_bundle
 from .domain.fit import KV_BYTES, MIB
 from .domain.models import UnknownModel
 from .fitting import rows, table
+from .holding import plan
 from .memory import memory_of
 from .model_list import load_models
 from .node import Holding, Node
 from .pull import PullFailed
 from .pull import pull as get_weights
 from .settings import EdgeSettings
-from .weights import WeightsMissing, WrongHash
+from .weights import WeightsMissing, WrongHash, find_weights
 
 cli = typer.Typer(
     no_args_is_help=True, help="Serve quantized open weights on one node.", pretty_exceptions_enable=False
@@ -41,7 +45,7 @@ commands = typer.Typer(no_args_is_help=True, help="Edge nodes: models, what fits
 def serve(
     model: Annotated[str | None, typer.Argument(help="Id in the model list; by default EDGE_MODEL.")] = None,
     engine: Annotated[
-        str | None, typer.Option(help="By default EDGE_ENGINE; llama.cpp is the only one so far.")
+        str | None, typer.Option(help="llama.cpp, vllm, or auto (by what the host has); by default EDGE_ENGINE.")
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port of the API; by default EDGE_PUBLIC_PORT.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Print the engine's exact command and leave.")] = False,
@@ -89,7 +93,7 @@ def bench(
     """Measure a model on this node: time to first token, prefill, decode, memory, energy where the host tells."""
     settings = _settings()
     try:
-        holding = node_app.plan(settings, model or settings.model, settings.engine, Node(settings.node_id, 0))
+        holding = plan(settings, model or settings.model, settings.engine, Node(settings.node_id, 0))
         measured = asyncio.run(_measure(settings, holding, rounds, publish=publish))
     except (UnknownModel, WeightsMissing, WrongHash, BenchFailed, ValueError) as error:
         raise SystemExit(f"edge-runner: {error}") from error
@@ -150,6 +154,29 @@ def pull(
 
 
 @cli.command()
+def bundle(
+    model: Annotated[str, typer.Argument(help="Id in the model list; its weights must be here.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, a tar.")],
+    quantization: Annotated[str | None, typer.Option(help="Which file; by default the first that is here.")] = None,
+    wheels: Annotated[Path | None, typer.Option(help="A folder of wheels; by default those of the lock.")] = None,
+) -> None:
+    """Pack weights, runner and all that it needs into one file, which installs and serves without a network."""
+    settings = _settings()
+    try:
+        found = load_models(settings.model_list).find(model)
+        chosen = tuple(one for one in found.weights if quantization in (None, one.quantization))
+        weights = find_weights(replace(found, weights=chosen), settings.models_dir)
+        made = make_bundle(found, weights, output, wheels=wheels, tell=typer.echo)
+    except (UnknownModel, WeightsMissing, WrongHash, BundleFailed, ValueError, OSError) as error:
+        raise SystemExit(f"edge-runner: {error}") from error
+    if found.licence.restricts:
+        typer.echo(
+            f"{model} is under {found.licence.name}: {found.licence.restricts}. Its installer asks for it by name."
+        )
+    typer.echo(f"{made.path}: {made.files} files, {made.size / MIB:.0f} MiB\nsha256 {made.sha256}")
+
+
+@cli.command()
 @commands.command()
 def models() -> None:
     """List the models that a node knows."""
@@ -159,7 +186,7 @@ def models() -> None:
 
 
 def _show(settings: EdgeSettings, model: str, engine: str) -> None:
-    holding = node_app.plan(settings, model, engine, Node(settings.node_id, 0))
+    holding = plan(settings, model, engine, Node(settings.node_id, 0))
     command = holding.engine.command(holding.spec, 0, "secret")
     typer.echo(shlex.join(command.argv))
 

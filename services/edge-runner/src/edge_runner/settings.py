@@ -20,7 +20,10 @@ class EdgeSettings(SettingsFromFiles):
         default_factory=lambda: f"edge-{socket.gethostname()}", min_length=1, description="Id of this node."
     )
     model: str = Field(default="smollm2-135m-instruct", description="Model that is served when none is named.")
-    engine: str = Field(default="llama.cpp", description="Engine; `llama.cpp` is the only one so far.")
+    engine: str = Field(
+        default="auto", description="`llama.cpp`, `vllm`, or `auto`: vLLM where host and weights are made for it."
+    )
+    vllm: str = Field(default="vllm", description="vLLM's command: a path, or a name on the PATH.")
     public_host: str = Field(default="127.0.0.1", description="Address that the OpenAI-compatible API listens on.")
     public_port: int = Field(default=8180, ge=0, le=65535, description="Port of the API; 0 for any free one.")
     operator_host: str = Field(default="127.0.0.1", description="Address that operators' routes listen on.")
@@ -53,6 +56,9 @@ class EdgeSettings(SettingsFromFiles):
     cache_ram_mib: int = Field(default=64, ge=0, description="Host memory for evicted prompt prefixes, in MiB.")
     kv_type: str = Field(default="f16", pattern="^(f16|q8_0)$", description="Type of the KV cache: f16 or q8_0.")
     drain_seconds: float = Field(default=25.0, ge=0, description="How long running requests may go on after SIGTERM.")
+    load_seconds: float = Field(
+        default=30.0, gt=0, description="A request waits so long for a model that is not in memory; then it gets 503."
+    )
     ready_seconds: float = Field(default=300.0, gt=0, description="An engine that is not ready by then is restarted.")
     models_dir: Path = Field(
         default_factory=lambda: Path.home() / ".cache" / "shipjury" / "models", description="Where weights are stored."

@@ -21,7 +21,7 @@ from .completions import completion_answer, completion_body, completion_chunks
 from .embeddings import embeddings_answer, embeddings_body, refuse_unless_it, room_for_texts
 from .errors import ApiError
 from .relay import Stream, unbroken, unless_gone, whole
-from .requests import ChatRequest, CompletionRequest
+from .requests import ChatRequest, CompletionRequest, EmbeddingsRequest, Sampling
 from .room import room_for_chat, room_for_prompt
 from .structured import checked_chunks, offered
 
@@ -42,9 +42,10 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
     @app.post("/v1/completions")
     async def completions(request: Request, asked: CompletionRequest) -> Response:
         holding = _serving(node, asked.model)
+        refuse_unless_it(holding, "completions")
         body = completion_body(asked, holding)
-
         noted = _noted(asked, asked.max_tokens)
+
         async def answer() -> dict[str, Any]:
             async with node.request(), meter.request(holding, "text_completion", **noted) as seen, _slot(holding, seen):
                 client = _client(holding)
@@ -66,11 +67,12 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
     @app.post("/v1/chat/completions")
     async def chat(request: Request, asked: ChatRequest) -> Response:
         holding = _serving(node, asked.model)
+        refuse_unless_it(holding, "chat")
         offer = offered(asked)
         body = chat_body(asked, offer, holding)
+        noted = _noted(asked, asked.most_tokens) | ({"output": "json"} if asked.wants_json else {})
 
         async def answer() -> dict[str, Any]:
-        noted = _noted(asked, asked.most_tokens) | ({"output": "json"} if asked.wants_json else {})
             async with node.request(), meter.request(holding, "chat", **noted) as seen, _slot(holding, seen):
                 client = _client(holding)
                 await room_for_chat(holding, client, asked, body)
@@ -106,8 +108,6 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
     return _Door(app, token)
 
 
-class _Door:
-    """Lets callers with the token in; says the same to all others."""
 @asynccontextmanager
 async def _slot(holding: Holding, seen: Seen) -> AsyncIterator[None]:
     async with holding.gate.admitted():
@@ -121,6 +121,8 @@ def _noted(asked: Sampling, max_tokens: int | None) -> dict[str, Any]:
     return {name: getattr(asked, name) for name in names} | {"max_tokens": max_tokens}
 
 
+class _Door:
+    """Lets callers with the token in; says the same to all others."""
 
     def __init__(self, app: ASGIApp, token: SecretStr | None) -> None:
         self._app = app
@@ -140,6 +142,10 @@ def _find(node: Node, model: str) -> Holding:
     try:
         return node.models[model]
     except KeyError:
+        if trouble := node.troubles.get(model):
+            why = trouble.text or trouble.progress
+            code = trouble.code or "model_loading"
+            raise ApiError(503, code, f"{model} is not held yet: {why}", param="model", retry_after=10) from None
         held = ", ".join(node.models) or "none"
         raise ApiError(
             404, "model_not_found", f"this node has no model {model!r}; it has: {held}", param="model"
@@ -147,8 +153,10 @@ def _find(node: Node, model: str) -> Holding:
 
 
 def _serving(node: Node, model: str) -> Holding:
-    if node.state in ("draining", "stopped"):
+    if node.stopping:
         raise ApiError(503, "node_draining", "this node is stopping; ask another", retry_after=5)
+    if node.closed:
+        raise ApiError(503, "node_cordoned", "an operator keeps new requests away from this node", retry_after=30)
     return _find(node, model)
 
 
@@ -162,13 +170,12 @@ def _client(holding: Holding) -> Any:
 
 
 def _described(holding: Holding) -> dict[str, Any]:
-    status = holding.supervisor.status
     return {
         "id": holding.model.id,
         "object": "model",
         "created": 0,
         "owned_by": holding.model.vendor,
-        "state": status.state,
+        "state": holding.state,
         "context_tokens": holding.spec.context,
         "slots": holding.spec.slots,
         "max_logprobs": holding.engine.max_logprobs,

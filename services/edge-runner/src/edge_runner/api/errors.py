@@ -41,7 +41,7 @@ def error_of(error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, Busy):
-        return ApiError(429, "queue_full", str(error), retry_after=error.retry_after)
+        return ApiError(error.status, error.code, str(error), retry_after=error.retry_after)
     if isinstance(error, EngineStopped):
         return ApiError(502, "engine_stopped", "the engine stopped before the answer was whole", retry_after=1)
     if isinstance(error, EngineRefused):

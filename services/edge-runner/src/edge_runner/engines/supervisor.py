@@ -79,12 +79,25 @@ class Supervisor:
             stopping.cancel()
             self._enter("unloaded")
 
+    def rest(self) -> None:
+        """Nothing runs, and nothing is expected to: the model is put aside."""
+        self._enter("unloaded")
+
+    def begin(self) -> None:
+        """:meth:`run` is about to be called: whoever waits for a state waits for what comes of it."""
+        self.status.failure = None
+        self._enter("loading")
+
     async def until_ready(self) -> bool:
         """Wait for the first state that is not ``loading``; whether it is ``ready``."""
+        await self.until_settled()
+        return self.status.state == "ready"
+
+    async def until_settled(self) -> None:
+        """Wait for the first state that is not ``loading``."""
         while self.status.state == "loading":
             self._changed.clear()
             await self._changed.wait()
-        return self.status.state == "ready"
 
     async def _one_life(self, stopping: "asyncio.Task[bool]") -> float | None:
         """Start an engine and wait for its end. Returns when it became ready (monotonic), or ``None``."""
