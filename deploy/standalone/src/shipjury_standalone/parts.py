@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from . import children
@@ -65,7 +65,7 @@ class Parts:
         self.edge: Program | None = None
 
     def add_edge(self, environment: dict[str, str]) -> None:
-        """Put an edge runner beside the others; it loads its model while everything else starts."""
+        """Put an edge runner beside the others; spawn it when the site answers, which does not wait for a model."""
         port = int(environment["EDGE_PUBLIC_PORT"])
         self.edge = Program(
             "The edge runner",
@@ -100,9 +100,9 @@ class Parts:
         for child in leaving:
             child.stop()
 
-    async def watch(self, stop: asyncio.Event, tell: Callable[[str], None]) -> None:
-        """Start again whatever ends before ``stop``, with a pause that grows, and tell about it."""
-        await asyncio.gather(*(self._keep(part, stop, tell) for part in self.all))
+    async def watch(self, parts: Sequence[Part], stop: asyncio.Event, tell: Callable[[str], None]) -> None:
+        """Start again whatever of ``parts`` ends before ``stop``, with a pause that grows, and tell about it."""
+        await asyncio.gather(*(self._keep(part, stop, tell) for part in parts))
 
     async def _keep(self, part: Part, stop: asyncio.Event, tell: Callable[[str], None]) -> None:
         pause = FIRST_PAUSE

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import http.client
 import importlib
 import logging
 import os
@@ -85,7 +86,7 @@ class _Run:
                 os.environ.update(services_environment(self.folder, addresses, self.model))
                 await asyncio.to_thread(_import_services)  # while the parts start
                 await asyncio.to_thread(self._wait_for_parts)
-            self.watching = asyncio.create_task(self.parts.watch(self.stop, self.display.warn))
+            self.watching = asyncio.create_task(self.parts.watch(self.parts.all, self.stop, self.display.warn))
             with self.display.step("Making databases and topics", "5 s the first time"):
                 await make_databases(self.parts.postgres, self.folder)
                 await migrate(self.parts.postgres, self.folder, [service.package for service in SERVICES])
@@ -128,8 +129,6 @@ class _Run:
         if self.options.edge:
             model = self.options.model if self.options.model and ":" not in self.options.model else EMBEDDED_MODEL
             parts.add_edge(edge_environment(self.folder, addresses, self.edge_operators, model))
-            if parts.edge:
-                parts.edge.spawn()
         return addresses
 
     def _wait_for_parts(self) -> None:
@@ -145,22 +144,37 @@ class _Run:
         logging.getLogger("asyncio").setLevel(logging.WARNING)
         async with contextlib.AsyncExitStack() as stack:
             running = [await _enter(stack, service) for service in SERVICES]
-            await _make_topics(running)
-            loops: list[Coroutine[Any, Any, None]] = []
-            for one in running:
-                loops.append(process.run_background(one.service.name, one.api.background, self.stop))
-                loops.append(process.run_worker(one.worker, self.stop))
             public, operators = self._origins(running)
-            loops.append(keep_short(self.folder.traces, self.stop))
-            loops += [serve(public, self.readers, self.stop), serve(operators, self.operators, self.stop)]
-            self._tell_where(addresses)
-            after = asyncio.create_task(self._after_start(addresses))
+            parts = [process.run_background(one.service.name, one.api.background, self.stop) for one in running]
+            parts += [serve(public, self.readers, self.stop), serve(operators, self.operators, self.stop)]
+            parts.append(self._work(running, addresses))
             try:
-                await _within(STOP_SECONDS, process.together(self.stop, *loops), self.stop)
+                await _within(STOP_SECONDS, process.together(self.stop, *parts), self.stop)
             finally:
-                after.cancel()
-                await asyncio.gather(after, return_exceptions=True)
                 telemetry.tear_down()
+
+    async def _work(self, running: "list[_Running]", addresses: Addresses) -> None:
+        """What the first page need not wait for: the workers, the edge runner, the starter catalog."""
+        from shipjury_delivery import process
+
+        await asyncio.to_thread(_ask_for_a_page, self.readers.getsockname()[1])
+        if self.stop.is_set():
+            return
+        self._tell_where(addresses)
+        await asyncio.to_thread(importlib.import_module, "shipjury_delivery.working")
+        await _make_topics(running)
+        loops = [process.run_worker(one.worker, self.stop) for one in running]
+        loops.append(keep_short(self.folder.traces, self.stop))
+        if self.parts.edge:
+            self.parts.edge.spawn()  # not sooner: its model takes the cores that the site needs to start
+            loops.append(self.parts.watch([self.parts.edge], self.stop, self.display.warn))
+            self._tell_state(addresses)
+        after = asyncio.create_task(self._after_start(addresses))
+        try:
+            await process.together(self.stop, *loops)
+        finally:
+            after.cancel()
+            await asyncio.gather(after, return_exceptions=True)
 
     def _origins(self, running: "list[_Running]") -> tuple[Any, Any]:
         from shipjury_delivery import operators, process
@@ -178,7 +192,8 @@ class _Run:
         site = next(process.public_app(one.api, one.settings) for one in running if one.service is CATALOG)
         return by_prefix(public, site), by_prefix(behind, front)
 
-    def _tell_where(self, addresses: Addresses) -> None:
+    def _tell_state(self, addresses: Addresses) -> None:
+        """Write down where everything is, for the other commands."""
         self.folder.tell(
             State(
                 pid=os.getpid(),
@@ -194,6 +209,9 @@ class _Run:
                 children=self.parts.pids(),
             )
         )
+
+    def _tell_where(self, addresses: Addresses) -> None:
+        self._tell_state(addresses)
         say = self.display.say
         say(f"\n  The site       {addresses.readers}")
         say(f"  For operators  {addresses.operators}  (key: ./shipjury status --key)")
@@ -250,6 +268,14 @@ async def _enter(stack: contextlib.AsyncExitStack, service: Service) -> _Running
     api = await stack.enter_async_context(app.api(settings))
     worker = await stack.enter_async_context(app.worker(settings))
     return _Running(service, settings, api, worker)
+
+
+def _ask_for_a_page(port: int) -> None:
+    """Wait until it answers, whatever it answers."""
+    asking = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    with contextlib.closing(asking), contextlib.suppress(OSError, http.client.HTTPException):
+        asking.request("GET", "/")
+        asking.getresponse().read()
 
 
 async def _make_topics(running: list[_Running]) -> None:
