@@ -1,5 +1,6 @@
 """Memory by arithmetic, held against the sizes of real files and against what engines really take."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,6 @@ def _serve_shape(model: str, tmp_path: Path, start_node: StartNode, **settings: 
 def _hold(estimate: Need, resident: int) -> None:
     """Within 3 % or 60 MiB, whichever is more; what the host cache holds by now comes on top."""
     bound = max(0.03 * estimate.total, 60 * MIB)
-    assert estimate.total - bound <= resident <= estimate.at_most + bound, (
-        f"estimated {estimate.total / MIB:.0f} MiB, resident {resident / MIB:.0f} MiB"
-    )
+    figures = f"estimated {estimate.total / MIB:.0f} MiB, resident {resident / MIB:.0f} MiB"
+    sys.stdout.write(figures + "\n")
+    assert estimate.total - bound <= resident <= estimate.at_most + bound, figures

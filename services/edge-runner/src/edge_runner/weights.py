@@ -1,13 +1,15 @@
 """Finds a model's weights on this machine and holds them against the hash of the list."""
 
+import contextlib
 import hashlib
 import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from .domain.models import Model, Source, Weights
-from .gguf import Header, read_header
+from .domain.models import Architecture, Model, Source, Weights
+from .gguf import read_header
 
 _CHUNK = 1 << 20
 
@@ -20,9 +22,22 @@ class WrongHash(ValueError):
     """A file is not the one that the list names; it is not served."""
 
 
+class Header(Protocol):
+    """What weights say of themselves, whatever their format."""
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of all tensors."""
+        ...
+
+    def architecture(self) -> Architecture:
+        """The numbers that decide memory."""
+        ...
+
+
 @dataclass(frozen=True)
 class LocalWeights:
-    """A verified file."""
+    """Verified weights: a GGUF file, or a folder of safetensors."""
 
     path: Path
     quantization: str
@@ -68,6 +83,16 @@ def verify(path: Path, weights: Weights) -> str:
 def remember(path: Path, digest: str) -> None:
     """Note a file's hash beside it: hashing 14 GB at every start would take half a minute."""
     _note(path).write_text(json.dumps({"sha256": digest, **_identity(path)}))
+
+
+def remembered_sha256(path: Path) -> str:
+    """A file's hash, from the note beside it; where there is none it is made, and noted if that is possible."""
+    digest = _remembered(path)
+    if digest is None:
+        digest = sha256_of(path)
+        with contextlib.suppress(OSError):
+            remember(path, digest)
+    return digest
 
 
 def _remembered(path: Path) -> str | None:

@@ -33,7 +33,7 @@ def chat_body(asked: ChatRequest, offer: Offer | None, holding: Holding) -> dict
         body |= {"logprobs": True, "top_logprobs": max(1, asked.top_logprobs or 0)}
     if asked.stream:
         body["stream_options"] = {"include_usage": bool(asked.stream_options and asked.stream_options.include_usage)}
-    return body
+    return holding.engine.body(body)
 
 
 def chat_answer(asked: ChatRequest, offer: Offer | None, holding: Holding, answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,7 +44,9 @@ def chat_answer(asked: ChatRequest, offer: Offer | None, holding: Holding, answe
         "created": answer["created"],
         "model": holding.model.id,
         "system_fingerprint": holding.fingerprint,
-        "choices": [{"logprobs": None} | checked(asked, offer, choice) for choice in answer["choices"]],
+        "choices": [
+            {"logprobs": None} | checked(asked, offer, holding.engine.choice(choice)) for choice in answer["choices"]
+        ],
         "usage": answer["usage"],
     }
 
@@ -57,7 +59,7 @@ def chat_chunk(holding: Holding, name: str, created: int, chunk: Mapping[str, An
         "created": created,
         "model": holding.model.id,
         "system_fingerprint": holding.fingerprint,
-        "choices": chunk.get("choices", []),
+        "choices": [holding.engine.choice(choice) for choice in chunk.get("choices", ())],
     }
     return shaped | ({"usage": chunk["usage"]} if chunk.get("usage") else {})
 

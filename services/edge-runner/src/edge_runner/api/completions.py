@@ -34,7 +34,7 @@ def completion_body(asked: CompletionRequest, holding: Holding) -> dict[str, Any
         body["logprobs"] = max(1, asked.logprobs)  # llama.cpp takes 0 for none; the chosen token's is wanted
     if asked.stream:
         body["stream_options"] = {"include_usage": True}
-    return body
+    return holding.engine.body(body)
 
 
 def completion_answer(asked: CompletionRequest, holding: Holding, answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ async def completion_chunks(
 
 
 def _choice(asked: CompletionRequest, holding: Holding, choice: Mapping[str, Any], offset: int) -> dict[str, Any]:
-    scored = holding.engine.completion_logprobs(choice) if asked.logprobs is not None else ()
+    scored = holding.engine.completion_logprobs(choice, holding.spec) if asked.logprobs is not None else ()
     return {
         "index": choice.get("index", 0),
         "text": choice["text"],

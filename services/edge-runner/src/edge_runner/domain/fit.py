@@ -1,8 +1,8 @@
 """What a model needs in memory, as arithmetic: weights, KV cache, buffers; and the largest context that still fits.
 
 KV cache = 2 x layers x kv_heads x head_dim x context x bytes an element. The engine holds the weights once (it is
-started so). The figures for buffers are fitted to measurements of llama.cpp on a CPU; ``tests/test_fit.py`` holds the
-whole estimate against resident memory.
+started so). The figures for buffers are fitted to measurements on a CPU, of llama.cpp and of vLLM;
+``tests/test_fit.py`` and ``tests/test_vllm.py`` hold the whole estimate against resident memory.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,9 @@ KV_BYTES = {"f16": 2.0, "q8_0": 34 / 32}
 MARGIN_BYTES = 160 * MIB
 
 _STEP_TOKENS = 512
-_PROCESS_BYTES = 58 * MIB
+_PROCESS_BYTES = {"llama.cpp": 58 * MIB, "vllm": 2430 * MIB}  # vLLM: three processes, each with torch in it
 _WINDOW_PAD = 256
+_BLOCK_TOKENS = 128  # vLLM gives its KV cache out in blocks; on a CPU they are this long
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,20 @@ class Need:
         return self.total + self.host_cache
 
 
-def kv_cache_bytes(shape: Architecture, context: int, slots: int, kv_type: str = "f16") -> int:
-    """Bytes of the KV cache of ``slots`` requests of ``context`` tokens each. Raises ``NotEnoughKnown``."""
+def kv_cache_bytes(
+    shape: Architecture, context: int, slots: int, kv_type: str = "f16", engine: str = "llama.cpp"
+) -> int:
+    """Bytes of the KV cache of ``slots`` requests of ``context`` tokens each.
+
+    Raises ``NotEnoughKnown``; ``ValueError`` for a type that the engine does not have.
+    """
     layers, kv_heads, head_dim = known(shape, "layers", "kv_heads", "head_dim")
     token_of_a_layer = 2 * kv_heads * head_dim * KV_BYTES[kv_type]
+    if engine == "vllm":
+        if kv_type != "f16":
+            raise ValueError(f"vLLM is served with a KV cache of f16 only, not {kv_type}")
+        blocks = slots * -(-context // _BLOCK_TOKENS) + 1  # one block is never given out
+        return int(token_of_a_layer * layers * blocks * _BLOCK_TOKENS)
     if shape.sliding_window and shape.global_every:
         whole = layers // shape.global_every
         windowed = shape.sliding_window * slots + _STEP_TOKENS
@@ -55,13 +66,13 @@ def kv_cache_bytes(shape: Architecture, context: int, slots: int, kv_type: str =
     return int(token_of_a_layer * layers * context * slots)
 
 
-def buffer_bytes(shape: Architecture, context: int, slots: int) -> int:
-    """Compute buffers, attention mask, logits and the process itself, in bytes."""
+def buffer_bytes(shape: Architecture, context: int, slots: int, engine: str = "llama.cpp") -> int:
+    """Compute buffers, attention mask, logits and the engine's processes, in bytes."""
     hidden, heads, head_dim, ffn, vocab = known(shape, "hidden", "heads", "head_dim", "ffn", "vocab")
     activations = _STEP_TOKENS * 4 * (2 * hidden + heads * head_dim + 2 * ffn)
     mask = context * _STEP_TOKENS * 2
     logits = vocab * slots * 4 * 4
-    return int(activations + mask + logits + _PROCESS_BYTES)
+    return int(activations + mask + logits + _PROCESS_BYTES[engine])
 
 
 def need(
@@ -72,13 +83,17 @@ def need(
     slots: int = 1,
     kv_type: str = "f16",
     host_cache: int = 0,
+    engine: str = "llama.cpp",
 ) -> Need:
-    """What serving takes. ``weights`` in bytes where the file's size is known, else it is computed for Q4_K_M."""
+    """What serving takes. ``weights`` in bytes where the file's size is known, else it is computed for Q4_K_M.
+
+    Only llama.cpp has a cache of evicted prefixes: for vLLM ``host_cache`` counts for nothing.
+    """
     return Need(
         weights=weights if weights is not None else weights_bytes(shape),
-        kv_cache=kv_cache_bytes(shape, context, slots, kv_type),
-        buffers=buffer_bytes(shape, context, slots),
-        host_cache=host_cache,
+        kv_cache=kv_cache_bytes(shape, context, slots, kv_type, engine),
+        buffers=buffer_bytes(shape, context, slots, engine),
+        host_cache=host_cache if engine == "llama.cpp" else 0,
     )
 
 
@@ -88,7 +103,14 @@ def fits_into(wanted: Need, memory: int) -> bool:
 
 
 def largest_context(
-    shape: Architecture, memory: int, *, weights: int | None, slots: int = 1, kv_type: str = "f16", host_cache: int = 0
+    shape: Architecture,
+    memory: int,
+    *,
+    weights: int | None,
+    slots: int = 1,
+    kv_type: str = "f16",
+    host_cache: int = 0,
+    engine: str = "llama.cpp",
 ) -> int:
     """The most tokens a request may have so that all fits into ``memory`` bytes; 0 where nothing fits.
 
@@ -98,9 +120,18 @@ def largest_context(
     low, high = 1, max(1, (shape.max_context or 131_072) // 256)
     while low <= high:
         middle = (low + high) // 2
-        wanted = need(shape, weights=weights, context=middle * 256, slots=slots, kv_type=kv_type, host_cache=host_cache)
+        context = middle * 256
+        wanted = need(
+            shape,
+            weights=weights,
+            context=context,
+            slots=slots,
+            kv_type=kv_type,
+            host_cache=host_cache,
+            engine=engine,
+        )
         if fits_into(wanted, memory):
-            fits, low = middle * 256, middle + 1
+            fits, low = context, middle + 1
         else:
             high = middle - 1
     return fits

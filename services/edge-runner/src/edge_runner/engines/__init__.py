@@ -1,15 +1,36 @@
-"""Engines are subprocesses behind one adapter: llama.cpp, and whatever else has what ``Engine`` asks for."""
+"""Engines are subprocesses behind one adapter: llama.cpp, vLLM, and whatever else has what ``Engine`` asks for."""
 
+from pathlib import Path
+
+from ..domain.models import Model
 from .adapter import Engine, EngineFailure, ServeSpec
 from .llama_cpp import LlamaCpp
+from .vllm import Vllm, has_gpu
 
-__all__ = ["Engine", "EngineFailure", "LlamaCpp", "ServeSpec", "engine_named"]
+__all__ = ["ENGINES", "Engine", "EngineFailure", "LlamaCpp", "ServeSpec", "Vllm", "engine_for", "engine_named"]
+
+ENGINES = ("llama.cpp", "vllm")
 
 
-def engine_named(name: str) -> Engine:
-    """The engine of that name. Raises ``ValueError`` that lists those there are."""
-    engines: dict[str, type[Engine]] = {"llama.cpp": LlamaCpp}
-    try:
-        return engines[name]()
-    except KeyError:
-        raise ValueError(f"no engine {name!r}; there are: {', '.join(engines)}") from None
+def engine_named(name: str, vllm: str = "vllm") -> Engine:
+    """The engine of that name; ``vllm`` is vLLM's command. Raises ``ValueError`` that says which there are."""
+    if name == LlamaCpp.name:
+        return LlamaCpp()
+    if name == Vllm.name:
+        return Vllm(vllm)
+    raise ValueError(f"no engine {name!r}; there are: {', '.join(ENGINES)}, and auto")
+
+
+def engine_for(name: str, model: Model, models_dir: Path, vllm: str = "vllm") -> Engine:
+    """The engine of that name; for ``auto``, vLLM where host and weights are made for it, else llama.cpp.
+
+    That is: a GPU is there, vLLM is installed, and the model lies there as a folder of safetensors.
+    """
+    if name != "auto":
+        return engine_named(name, vllm)
+    if has_gpu() and (models_dir / model.id / Vllm.FOLDER).is_dir():
+        try:
+            return Vllm(vllm)
+        except ValueError:
+            return LlamaCpp()
+    return LlamaCpp()

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from ..domain.logprobs import ScoredToken
+from ..domain.models import Model
+from ..weights import LocalWeights
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,10 @@ class ServeSpec:
     cache_ram_mib: int = 64
     kv_type: str = "f16"
     memory_limit: int | None = None
-
-
     pooling: str | None = None
     """How an embedding model makes one vector of a text: mean, cls or last; ``None`` for a model that generates."""
+
+
 @dataclass(frozen=True)
 class Command:
     """How an engine is started. ``env`` is added to the runner's own and is never logged."""
@@ -46,10 +48,10 @@ class Engine(Protocol):
     name: str
     max_logprobs: int
     capabilities: tuple[str, ...]
-
-    def build(self) -> str:
     kv_page: str
     """Path of the page that says how much of the KV cache is taken."""
+
+    def build(self) -> str:
         """Name and version of the engine, such as ``llama.cpp (xllamacpp 2026.10)``. What exams are keyed by."""
         ...
 
@@ -61,8 +63,24 @@ class Engine(Protocol):
         """Tell out of memory from bad weights from a crash. A negative exit code is the signal's number."""
         ...
 
-    def completion_logprobs(self, choice: Mapping[str, Any]) -> Sequence[ScoredToken]:
+    def find_weights(self, model: Model, models_dir: Path) -> LocalWeights:
+        """The model in the format that this engine serves. Raises ``WeightsMissing``, or says what is wrong with it."""
+        ...
+
+    def body(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The body of a request (OpenAI's, as the runner makes it) in the engine's own dialect."""
+        ...
+
+    def choice(self, choice: dict[str, Any]) -> dict[str, Any]:
+        """A choice of a chat (a whole answer's or one chunk's) without what only this engine knows."""
+        ...
+
+    def completion_logprobs(self, choice: Mapping[str, Any], spec: ServeSpec) -> Sequence[ScoredToken]:
         """The scored tokens of one choice of ``/v1/completions`` (a whole answer's or one chunk's)."""
+        ...
+
+    def kv_use(self, page: str) -> float | None:
+        """Share of the KV cache that running requests have, 0 to 1; ``None`` where the page does not say."""
         ...
 
     def prompt_to_count(self, prompt: str) -> tuple[str, dict[str, Any]]:
@@ -72,7 +90,3 @@ class Engine(Protocol):
     def chat_to_count(self, chat: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Path and body that render (llama.cpp) or tokenize (vLLM) a chat."""
         ...
-    def kv_use(self, page: str) -> float | None:
-        """Share of the KV cache that running requests have, 0 to 1; ``None`` where the page does not say."""
-        ...
-

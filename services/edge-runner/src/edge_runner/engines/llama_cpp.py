@@ -6,10 +6,13 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from ..domain.logprobs import ScoredToken, TokenLogprob
+from ..domain.models import Model
 from ..engine_process import EXIT_LOAD_FAILED
+from ..weights import LocalWeights, find_weights
 from .adapter import Command, EngineFailure, ServeSpec
 
 _NO_MEMORY = ("failed to allocate", "bad_alloc", "cannot allocate memory", "out of memory", "mmap: 12")
@@ -22,10 +25,10 @@ class LlamaCpp:
     max_logprobs = 1000
     capabilities: tuple[str, ...] = ("chat", "completions", "json_schema", "logprobs", "tools")
 
+    kv_page = "/slots"
+
     def __init__(self) -> None:
         self._build = f"llama.cpp (xllamacpp {version('xllamacpp')})"
-
-    kv_page = "/slots"
 
     def build(self) -> str:
         """The wheel's version is its build: the wheel carries no other number."""
@@ -45,11 +48,11 @@ class LlamaCpp:
             "--cache-ram-mib": spec.cache_ram_mib,
             "--memory-limit": spec.memory_limit or 0,
         }
+        if spec.pooling:
+            flags |= {"--pooling": spec.pooling, "--batch": spec.context}
         argv = [sys.executable, "-m", "edge_runner.engine_process"]
         return Command(
             tuple(argv + [part for flag, value in flags.items() for part in (flag, str(value))]), {"ENGINE_KEY": key}
-        if spec.pooling:
-            flags |= {"--pooling": spec.pooling, "--batch": spec.context}
         )
 
     def why_it_ended(self, exit_code: int, last_lines: Sequence[str], oom_killed: bool) -> EngineFailure:
@@ -64,13 +67,31 @@ class LlamaCpp:
         how = signal.Signals(-exit_code).name if exit_code < 0 else f"exit code {exit_code}"
         return EngineFailure("crash", f"{how}: {text[-300:]}" if text else how)
 
-    def completion_logprobs(self, choice: Mapping[str, Any]) -> Sequence[ScoredToken]:
+    def find_weights(self, model: Model, models_dir: Path) -> LocalWeights:
+        """The first GGUF file of the list that is here, verified."""
+        return find_weights(model, models_dir)
+
+    def body(self, body: dict[str, Any]) -> dict[str, Any]:
+        """OpenAI's is its own."""
+        return body
+
+    def choice(self, choice: dict[str, Any]) -> dict[str, Any]:
+        """It adds nothing to a choice."""
+        return choice
+
+    def completion_logprobs(self, choice: Mapping[str, Any], spec: ServeSpec) -> Sequence[ScoredToken]:
         """Its completions carry log-probabilities in the shape of chat completions."""
         content = (choice.get("logprobs") or {}).get("content") or ()
         return [
             ScoredToken(_token(entry), tuple(_token(other) for other in entry.get("top_logprobs", ())))
             for entry in content
         ]
+
+    def kv_use(self, page: str) -> float | None:
+        """A slot tells how many tokens it holds; those of idle slots are prefixes that may go."""
+        slots = json.loads(page)
+        room = sum(slot["n_ctx"] for slot in slots)
+        return sum(slot["n_prompt_tokens"] for slot in slots if slot["is_processing"]) / room if room else None
 
     def prompt_to_count(self, prompt: str) -> tuple[str, dict[str, Any]]:
         """``add_special`` counts what the engine itself adds in front."""
@@ -83,9 +104,3 @@ class LlamaCpp:
 
 def _token(entry: Mapping[str, Any]) -> TokenLogprob:
     return TokenLogprob(bytes(entry["bytes"]), entry["logprob"])
-    def kv_use(self, page: str) -> float | None:
-        """A slot tells how many tokens it holds; those of idle slots are prefixes that may go."""
-        slots = json.loads(page)
-        room = sum(slot["n_ctx"] for slot in slots)
-        return sum(slot["n_prompt_tokens"] for slot in slots if slot["is_processing"]) / room if room else None
-
