@@ -23,11 +23,14 @@ from .operator_api import operator_api
 from .settings import Settings
 from .store import accounts, edge, manifests
 from .store.admission import Admission, Reaper, RedisAway, Streams
+from .store.handing_over import HandingOver
+from .store.journal import Journal
 from .store.remembering import Remembering
 from .store.resp import RedisPipe
 from .store.snapshot import Snapshots
 
 SERVICE = "gateway"
+_LOOK_S = 10.0
 
 
 @asynccontextmanager
@@ -37,7 +40,8 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
     pipe = RedisPipe(settings.redis_url.get_secret_value(), deadline_s=settings.admission_seconds)
     admission = Admission(pipe, str(uuid7()))
     remembering = Remembering(admission, engine)
-    settling = Settling(admission, remembering)
+    journal = Journal(settings.journal_dir, admission.instance)
+    settling = Settling(admission, remembering, journal)
     upstreams = Upstreams(
         edge_networks=settings.edge_networks, edge_token=settings.edge_token, connect_s=settings.connect_seconds
     )
@@ -58,12 +62,14 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
                 snapshots.keep_fresh,
                 partial(_beat, admission, remembering, settings.heartbeat_seconds),
                 settling.keep_trying,
+                partial(_hand_over, HandingOver(journal, admission, pipe, engine)),
                 partial(ledger_worker.keep_open, pipe, engine, 3 * settings.heartbeat_seconds),
             ),
         )
         await requests.close()
         await settling.flush()
     finally:
+        journal.close()
         await upstreams.close()
         await pipe.close()
         await engine.dispose()
@@ -105,6 +111,16 @@ async def _beat(admission: Admission, remembering: Remembering, every_s: float, 
         await admission.leave()
     except RedisAway:
         pass  # Its open attempts, if there are any, become uncertain; there is nothing else to do.
+
+
+async def _hand_over(handing_over: HandingOver, stop: asyncio.Event) -> None:
+    """Hand over what earlier processes left in the journal's folder, at once and then from time to time."""
+
+    async def once() -> float:
+        await handing_over.look()
+        return _LOOK_S
+
+    await ledger_worker.repeat(once, stop)
 
 
 async def _bootstrap(engine: AsyncEngine, settings: Settings) -> None:

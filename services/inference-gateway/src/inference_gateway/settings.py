@@ -72,6 +72,11 @@ class Settings(ServiceSettings):
         default=60.0, gt=0, description="How long a stream is read on for its usage after its client has left."
     )
     admission_seconds: float = Field(default=2.0, gt=0, description="Deadline of a reservation in Redis.")
+    journal_dir: Path | None = Field(
+        default=None,
+        description="Folder on a local disk for the journal of attempts, which what restarts there hands over; without "
+        "one, a Redis that is lost together with a gateway takes the gateway's open attempts with it.",
+    )
     heartbeat_seconds: float = Field(default=2.0, gt=0, description="How often an instance shows that it lives.")
     instance_dead_seconds: float = Field(
         default=15.0, gt=0, description="Silence after which an instance's open reservations become uncertain."

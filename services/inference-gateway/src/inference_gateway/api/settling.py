@@ -1,6 +1,7 @@
 """Settling that survives a Redis that is away: what can't be settled now waits here, in bounds, and is tried again.
 
-What is lost with this process is not lost: its open attempts stay in Redis and become *uncertain* at their bound.
+What is lost with this process is not lost: its journal has it, and without one its open attempts stay in Redis and
+become *uncertain* at their bound.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import structlog
 
 from ..domain.usage import Bill
 from ..store.admission import Admission, RedisAway, Reservation
+from ..store.journal import Journal
 from ..store.remembering import Remembering, Settled
 
 _log = structlog.get_logger("inference_gateway.settling")
@@ -29,7 +31,8 @@ class _Waiting:
 class Settling:
     """Settles at once where Redis answers, later where it does not."""
 
-    def __init__(self, admission: Admission, remembering: Remembering) -> None:
+    def __init__(self, admission: Admission, remembering: Remembering, journal: Journal) -> None:
+        self.journal = journal
         self._admission = admission
         self._remembering = remembering
         self._waiting: deque[_Waiting] = deque(maxlen=_MAX_WAITING)
@@ -39,10 +42,12 @@ class Settling:
         tokens = None if bill.tokens is None else bill.tokens.total
         if bill.outcome == "error":
             tokens = 0
+        self.journal.result(reservation.attempt_id, outcome)
         await self._now_or_later(_Waiting(reservation, outcome, bill.nano_usd, tokens))
 
     async def release(self, reservation: Reservation) -> None:
         """Undo the reservation of an attempt that never began; never raises."""
+        self.journal.result(reservation.attempt_id, b"")
         await self._now_or_later(_Waiting(reservation, None, None, None))
 
     def release_later(self, reservation: Reservation) -> None:

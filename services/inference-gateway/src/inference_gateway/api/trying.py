@@ -84,7 +84,7 @@ class Trying:
                 job.failed.append({"provider": one.candidate.deployment.provider, "reason": one.end.reason})
                 if not one.end.retry:
                     raise one.end.error
-                if one.end.ended in ("refused", "not_sent"):
+                if _may_help_later(one.end):
                     again.append(one.candidate)
             if not queue and rounds < self._settings.retries:
                 queue, again = await self._later(job, again, rounds), []
@@ -143,6 +143,7 @@ class Trying:
             drain_s=settings.drain_seconds,
             until=job.until,
         )
+        self._booking.settling.journal.intent(reservation.facts)
         attempt = Attempt(deployment, job.asked, job.send, limits)
         job.presence.when_gone(attempt.leave)
         if race is not None:
@@ -243,6 +244,13 @@ async def _first(
 def _other(candidate: Candidate, others: list[Candidate]) -> Candidate | None:
     provider = candidate.deployment.provider
     return next((one for one in others if one.deployment.provider != provider), None)
+
+
+def _may_help_later(end: End) -> bool:
+    """Whether the same provider may be asked again: it cost nothing, and it may be well in a moment."""
+    if end.reason == "cooling_down":
+        return True
+    return end.blame and end.ended in ("refused", "not_sent") and end.status not in (401, 403)
 
 
 def _cooling(provider: str, seconds: float) -> End:

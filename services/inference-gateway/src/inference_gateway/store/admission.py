@@ -25,7 +25,8 @@ INSTANCES = "sj:instances"
 REMEMBER_LOST_S = 7 * 86_400
 
 
-def _script(name: str) -> Script:
+def script(name: str) -> Script:
+    """A script of this folder's `lua/`."""
     return Script(name, (files("inference_gateway.store") / "lua" / f"{name}.lua").read_text(encoding="utf-8"))
 
 
@@ -108,11 +109,11 @@ class Admission:
     def __init__(self, pipe: RedisPipe, instance: str) -> None:
         self.instance = instance
         self._pipe = pipe
-        self._reserve = _script("reserve")
-        self._settle = _script("settle")
-        self._late = _script("settle_late")
-        self._restore = _script("restore")
-        self._cool = _script("cool")
+        self._reserve = script("reserve")
+        self._settle = script("settle")
+        self._late = script("settle_late")
+        self._restore = script("restore")
+        self._cool = script("cool")
         self._open: dict[str, Reservation] = {}
 
     async def reserve(self, reservation: Reservation) -> Refused | Cooling | None:
@@ -213,7 +214,7 @@ class Reaper:
     def __init__(self, pipe: RedisPipe, dead_after_s: float) -> None:
         self._pipe = pipe
         self._dead_after_s = dead_after_s
-        self._give_up = _script("give_up")
+        self._give_up = script("give_up")
         self._missing_since: dict[str, int] = {}
 
     async def reap(self) -> int:
