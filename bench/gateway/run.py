@@ -1,176 +1,162 @@
 """Run the benchmark and print its tables; see README.md."""
 
 import argparse
-import asyncio
-import os
+import contextlib
+import fcntl
+import platform
 import statistics
 import subprocess
-import sys
-import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
-import psutil
 import uvloop
 from load import Load, drive
+from servers import NAMES, Server, running
 
-from shipjury_standalone.embedded.postgres import Postgres
-from shipjury_standalone.embedded.redis import Redis
-from shipjury_standalone.ports import answers, free_port
-
-KEY = "sk-sj-benchmark"
-HERE = Path(__file__).parent
-BODY = {"model": "bench", "messages": [{"role": "user", "content": "What is a jury? " * 4}], "max_tokens": 100}
+OURS = "gateway"
+SHAPES = ("whole:1", "whole:10", "whole:64", "stream:1", "stream:10")
 
 
 @dataclass
-class Server:
-    """One server under load."""
+class Rounds:
+    """What a server did in one shape: CPU milliseconds a request, its own and beside it, and what clients saw."""
 
-    name: str
-    port: int
-    process: subprocess.Popen[bytes]
+    cpu: list[float] = field(default_factory=list)
+    beside: list[float] = field(default_factory=list)
+    loads: list[Load] = field(default_factory=list)
 
-    def cpu(self) -> float:
-        """CPU seconds so far, user and system."""
-        times = psutil.Process(self.process.pid).cpu_times()
-        return times.user + times.system
-
-    def resident_mib(self) -> float:
-        """Resident memory."""
-        return psutil.Process(self.process.pid).memory_info().rss / 2**20
+    def mark(self, share: float, which: str = "whole") -> float:
+        """A quantile over all rounds, in milliseconds; NaN where there is nothing."""
+        values = sorted(one for load in self.loads for one in getattr(load, which))
+        return values[int(len(values) * share)] * 1000 if values else float("nan")
 
 
-def request(port: int, stream: bool) -> bytes:
-    """The request as bytes."""
-    body = orjson.dumps(BODY | ({"stream": True, "stream_options": {"include_usage": True}} if stream else {}))
-    return (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {KEY}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
+def ratio(theirs: list[float], ours: list[float]) -> tuple[float, float, float]:
+    """Median of the ratios pair by pair, and the 95 % interval of their mean (normal)."""
+    pairs = [a / b for a, b in zip(theirs, ours, strict=True)]
+    middle = statistics.median(pairs)
+    if len(pairs) < 2:
+        return middle, 0.0, float("inf")
+    half = 1.96 * statistics.stdev(pairs) / len(pairs) ** 0.5
+    mean = statistics.fmean(pairs)
+    return middle, mean - half, mean + half
 
 
-def start(name: str, command: list[str], port: int, environment: dict[str, str]) -> Server:
-    """Start a server and wait until it listens."""
-    process = subprocess.Popen(command, env=dict(os.environ) | environment, stdout=subprocess.DEVNULL)
-    until = time.monotonic() + 60
-    while not answers(port):
-        if process.poll() is not None or time.monotonic() > until:
-            raise SystemExit(f"{name} did not start")
-        time.sleep(0.05)
-    return Server(name, port, process)
+def settled(seen: dict[str, Rounds]) -> bool:
+    """Whether every ratio's interval is within 10 % of it."""
+    for name, rounds in seen.items():
+        if name not in (OURS, "upstream") and OURS in seen:
+            middle, low, high = ratio(rounds.cpu, seen[OURS].cpu)
+            if high - low > 0.2 * middle:
+                return False
+    return True
 
 
-def gateway(folder: Path, upstream: int, postgres: Postgres, redis: Redis) -> Server:
-    """Our gateway: API and ledger worker's stream, a money and a request budget on its project."""
-    providers = folder / "providers"
-    providers.mkdir()
-    (providers / "bench.toml").write_text(
-        f'id = "bench"\ndisplay_name = "Bench"\nbase_url = "http://127.0.0.1:{upstream}/v1"\nmax_concurrency = 1024\n'
-        '[auth]\nscheme = "none"\n[[models]]\nid = "bench"\nmax_output_tokens = 1000\n[[models.prices]]\n'
-        'since = 2026-01-01\ninput = "0.15"\noutput = "0.6"\nsource = "bench"\n'
-    )
-    port = free_port()
-    environment = {
-        "GATEWAY_DATABASE_URL": postgres.url("bench"),
-        "GATEWAY_REDIS_URL": redis.url,
-        "GATEWAY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
-        "GATEWAY_OPERATOR_KEY": "operators",
-        "GATEWAY_PROVIDERS_DIR": str(providers),
-        "GATEWAY_SHIPPED_PROVIDERS": "false",
-        "GATEWAY_BOOTSTRAP_KEY": KEY,
-        "GATEWAY_PUBLIC_PORT": str(port),
-        "GATEWAY_OPERATOR_PORT": str(free_port()),
-        "HF_HUB_OFFLINE": "1",
-    }
-    command = [sys.executable, "-m", "inference_gateway"]
-    subprocess.run([*command, "migrate"], env=dict(os.environ) | environment, check=True, stdout=subprocess.DEVNULL)
-    server = start("gateway", [*command, "api"], port, environment)
-    for limit, metric in (("1000000", "usd"), ("1000000000", "requests")):
-        subprocess.run(
-            [*command, "gateway", "budgets", "set", "project", "panel", limit, "--metric", metric],
-            env=dict(os.environ) | environment,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-    return server
+async def measure(servers: dict[str, Server], shape: str, options: argparse.Namespace) -> dict[str, Rounds]:
+    """Interleaved rounds over all servers: at least ``--rounds``, more until the ratios are settled."""
+    kind, _, clients = shape.partition(":")
+    seen = {name: Rounds() for name in servers}
+    await _round(servers, kind, int(clients), options, {name: Rounds() for name in servers})
+    for number in range(options.most_rounds):
+        await _round(servers, kind, int(clients), options, seen)
+        if number + 1 >= options.rounds and settled(seen):
+            break
+    return seen
 
 
-def interval(values: list[float]) -> float:
-    """Half of the 95 % interval of the mean of these rounds (normal)."""
-    return 1.96 * statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-
-
-async def measure(servers: list[Server], rounds: int, requests: int, clients: int, stream: bool) -> None:
-    """Interleaved rounds over all servers; print one table."""
-    seen: dict[str, list[tuple[float, Load]]] = {server.name: [] for server in servers}
-    for number in range(rounds + 1):
-        for server in servers:
-            before = server.cpu()
-            load = await drive(server.port, request(server.port, stream), clients=clients, requests=requests)
+async def _round(
+    servers: dict[str, Server], kind: str, clients: int, options: argparse.Namespace, seen: dict[str, Rounds]
+) -> None:
+    with held(options.lock):
+        for name, server in servers.items():
+            before, beside = server.cpu(), server.cpu_beside()
+            load = await drive(
+                server.port, server.request(stream=kind == "stream"), clients=clients, seconds=options.seconds
+            )
             if load.failed:
-                raise SystemExit(f"{server.name}: {load.failed} requests failed")
-            if number:  # the first round warms up
-                seen[server.name].append(((server.cpu() - before) * 1000 / len(load.whole), load))
-    print(f"\n{'stream of 50' if stream else 'whole'}, {clients} clients, {rounds} rounds of {requests}")
-    print(f"{'':14}{'CPU ms':>8}{'req/s':>9}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'first ms':>9}{'MiB':>7}")
-    for server in servers:
-        cpu = statistics.median(cost for cost, _ in seen[server.name])
-        whole = sorted(one for _, load in seen[server.name] for one in load.whole)
-        first = [one for _, load in seen[server.name] for one in load.first]
-        rate = statistics.median(len(load.whole) / load.seconds for _, load in seen[server.name])
-        marks = [whole[int(len(whole) * share)] * 1000 for share in (0.5, 0.95, 0.99)]
-        print(
-            f"{server.name:14}{cpu:8.3f}{rate:9.0f}{marks[0]:9.2f}{marks[1]:9.2f}{marks[2]:9.2f}"
-            f"{statistics.median(first) * 1000 if first else float('nan'):9.2f}{server.resident_mib():7.0f}"
+                raise SystemExit(f"{name}: {load.failed} requests failed")
+            seen[name].cpu.append((server.cpu() - before) * 1000 / len(load.whole))
+            seen[name].beside.append((server.cpu_beside() - beside) * 1000 / len(load.whole))
+            seen[name].loads.append(load)
+
+
+@contextlib.contextmanager
+def held(path: Path | None) -> Iterator[None]:
+    """Hold a lock file during a round, where other work shares the machine and honours it."""
+    if path is None:
+        yield
+        return
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def table(shape: str, servers: dict[str, Server], seen: dict[str, Rounds]) -> list[str]:
+    """A shape's rows as Markdown. Added latency: over the upstream's own in the same rounds."""
+    rounds = len(seen["upstream"].cpu)
+    lines = [
+        f"\n### {shape}, {rounds} rounds",
+        "| Server | CPU ms | requests/s | p50 + ms | p95 + ms | p99 + ms | first token + ms | MiB | CPU to ours (95 %) |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    bare = seen["upstream"]
+    for name, of in seen.items():
+        base = Rounds() if name == "upstream" else bare
+        marks = [of.mark(share) - (base.mark(share) if base.loads else 0.0) for share in (0.5, 0.95, 0.99)]
+        first = of.mark(0.5, "first") - (base.mark(0.5, "first") if base.loads else 0.0)
+        against = ""
+        if OURS in seen and name not in (OURS, "upstream"):
+            middle, low, high = ratio(of.cpu, seen[OURS].cpu)
+            against = f"{middle:.2f} ({low:.2f} to {high:.2f})"
+        rate = statistics.median(load.rate for load in of.loads)
+        cells = [
+            f"{name} {servers[name].version}".strip(),
+            f"{statistics.median(of.cpu):.3f}",
+            f"{rate:,.0f}",
+            *(f"{mark:.2f}" for mark in marks),
+            "" if first != first else f"{first:.2f}",
+            f"{servers[name].resident_mib():.0f}",
+            against,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    if OURS in seen and servers[OURS].beside is not None:
+        lines.append(
+            f"\nThe ledger's worker beside the gateway: {statistics.median(seen[OURS].beside):.3f} CPU ms a request."
         )
-    pairs = zip(seen["gateway"], seen["pass-through"], strict=True)
-    ratios = [ours / bare for (ours, _), (bare, _) in pairs if bare]
-    print(f"CPU, gateway to pass-through: {statistics.median(ratios):.2f} (mean ± {interval(ratios):.2f})")
+    return lines
+
+
+def machine() -> str:
+    """What this ran on."""
+    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?: ?")
+    count = subprocess.run(["nproc"], capture_output=True, text=True, check=True).stdout.strip()
+    return f"{time.strftime('%Y-%m-%d')}, {count} x {cpu.partition(': ')[2]}, Python {platform.python_version()}"
 
 
 def main() -> None:
     """Start everything, measure, stop everything."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--requests", type=int, default=640)
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 10, 64])
+    parser.add_argument("--servers", nargs="+", default=list(NAMES), choices=NAMES)
+    parser.add_argument("--shapes", nargs="+", default=list(SHAPES), help="whole or stream, a colon, clients")
+    parser.add_argument("--rounds", type=int, default=10, help="least rounds")
+    parser.add_argument("--most-rounds", type=int, default=40, help="most rounds, where ratios do not settle")
+    parser.add_argument("--seconds", type=float, default=1.5, help="how long a server is under load in a round")
+    parser.add_argument("--lock", type=Path, help="lock file to hold during each round")
+    parser.add_argument("--json", type=Path, help="file for all rounds' CPU figures")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        postgres, redis = Postgres(folder / "postgres", durable=False), Redis(folder / "redis", durable=False)
-        postgres.start()
-        redis.start()
-        servers: list[Server] = []
-        try:
-            asyncio.run(_database(postgres))
-            port = free_port()
-            servers.append(start("upstream", [sys.executable, str(HERE / "upstream.py"), str(port)], port, {}))
-            upstream = port
-            port = free_port()
-            environment = {"BENCH_UPSTREAM": f"http://127.0.0.1:{upstream}", "BENCH_REDIS_URL": redis.url}
-            command = [sys.executable, str(HERE / "passthrough.py"), str(port)]
-            servers.append(start("pass-through", command, port, environment))
-            servers.append(gateway(folder, upstream, postgres, redis))
-            for stream in (False, True):
-                for clients in options.clients:
-                    uvloop.run(measure(servers, options.rounds, options.requests, clients, stream))
-        finally:
-            for server in servers:
-                server.process.terminate()
-                server.process.wait(20)
-            redis.stop()
-            postgres.stop()
-
-
-async def _database(postgres: Postgres) -> None:
-    import asyncpg
-
-    connection = await asyncpg.connect(postgres.dsn())
-    await connection.execute("CREATE DATABASE bench")
-    await connection.close()
+    names = [name for name in NAMES if name in {"upstream", *options.servers}]
+    print(machine())
+    raw: dict[str, object] = {}
+    with running(names) as servers:
+        for shape in options.shapes:
+            seen = uvloop.run(measure(servers, shape, options))
+            print("\n".join(table(shape, servers, seen)), flush=True)
+            raw[shape] = {name: of.cpu for name, of in seen.items()}
+    if options.json:
+        options.json.write_bytes(orjson.dumps(raw, option=orjson.OPT_INDENT_2))
 
 
 if __name__ == "__main__":
