@@ -9,6 +9,7 @@ import aiohttp
 import orjson
 
 from ..adapters.access import NoAccess
+from ..domain import embedding
 from ..domain.catalogue import Deployment
 from ..domain.errors import GatewayError
 from ..domain.money import Tokens
@@ -114,7 +115,9 @@ async def whole(response: aiohttp.ClientResponse, asked: Asked, deployment: Depl
         status=200,
         body=raw,
     )
-    if asked.endpoint != "embeddings":
+    if asked.endpoint == "embeddings":
+        _as_asked(asked, answer, end, deployment)
+    else:
         choices = answer.get("choices")
         if not isinstance(choices, list) or not choices:
             raise Malformed("the answer has no choices")
@@ -130,6 +133,17 @@ async def whole(response: aiohttp.ClientResponse, asked: Asked, deployment: Depl
                 extra={"provider": deployment.provider},
             )
     return end
+
+
+def _as_asked(asked: Asked, answer: dict[str, Any], end: End, deployment: Deployment) -> None:
+    """Vectors in the encoding that was asked for; where they are not what was asked for, another provider's turn."""
+    try:
+        if embedding.as_asked(asked.body, answer):
+            end.body = orjson.dumps(answer)
+    except embedding.NotAsAsked as fault:
+        end.reason, end.retry = "not_as_asked", True
+        extra = {"provider": deployment.provider}
+        end.error = GatewayError("provider_malformed", f"{deployment.provider}: {fault}", extra=extra)
 
 
 def _fewer_logprobs(asked: Asked, choices: list[Any]) -> int | None:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from ..adapters.dialect import spoken
+from ..domain import dialects, embedding
 from ..domain.bounds import measure
 from ..domain.catalogue import Catalogue, Deployment
 from ..domain.errors import GatewayError
@@ -78,6 +79,10 @@ def read(path: str, raw: bytes, catalogue: Catalogue) -> Asked:
     if body.get(_REQUIRED[endpoint]) is None:
         raise GatewayError("missing_parameter", f"`{_REQUIRED[endpoint]}` is missing", param=_REQUIRED[endpoint])
     _check_values(body)
+    if endpoint == "embeddings":
+        embedding.check(body)
+    elif dialects.normalise(body):
+        raw = orjson.dumps(body)
     model, route = split_model(name, catalogue)
     route = read_provider_field(body.get("provider"), route, catalogue)
     options = body.get("stream_options")
@@ -133,6 +138,8 @@ def _need(endpoint: str, body: dict[str, Any], length: int) -> Need:
         features.add("json_schema")
     if (body.get("n") or 1) == 1:
         parameters.discard("n")
+    if endpoint == "embeddings":
+        parameters.discard("encoding_format")  # The gateway packs and unpacks for those who do not know it.
     options = body.get("stream_options")
     if isinstance(options, dict):
         parameters |= {f"stream_options.{name}" for name in options if name != "include_usage"}

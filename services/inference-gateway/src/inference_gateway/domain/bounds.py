@@ -38,6 +38,8 @@ def measure(body: dict[str, Any], body_bytes: int, *, images: int) -> Size:
     limit = body.get("max_completion_tokens")
     if limit is None:
         limit = body.get("max_tokens")
+    if messages is None and prompts is None:
+        limit = 0  # Embeddings have no output.
     return Size(
         body_bytes=body_bytes,
         messages=len(messages) if isinstance(messages, list) else 1,
