@@ -12,13 +12,12 @@ from uuid_utils import uuid7
 
 from shipjury_delivery import Api, Worker
 
-from . import ledger_worker
+from . import ledger_worker, on_edge_benchmarked, on_edge_node
 from .api.dispatch import Dispatch
 from .api.public import public_api
 from .api.requests import Requests
 from .api.settling import Settling
 from .api.upstream import Upstreams
-from .on_edge_node import SUBSCRIPTION
 from .operator_api import operator_api
 from .settings import Settings
 from .store import accounts, edge, manifests
@@ -85,7 +84,7 @@ async def worker(settings: Settings) -> AsyncIterator[Worker]:
             service=SERVICE,
             engine=engine,
             settings=settings,
-            subscriptions=(SUBSCRIPTION,),
+            subscriptions=(on_edge_node.SUBSCRIPTION, on_edge_benchmarked.SUBSCRIPTION),
             background=(
                 partial(ledger_worker.keep_ledger, Streams(pipe), engine),
                 partial(

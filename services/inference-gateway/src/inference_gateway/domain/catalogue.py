@@ -7,6 +7,8 @@ from typing import Literal
 from .money import Price
 
 Kind = Literal["cloud", "edge"]
+KINDS = ("cloud", "edge")
+"""What `provider.only` and `provider.ignore` may name beside providers."""
 Usage = Literal["asked", "always", "never"]
 Schema = Literal["openai", "top_level"]
 
@@ -61,6 +63,9 @@ class Deployment:
     usage_in_stream: Usage = "asked"
     drain_when_gone: bool = True
     refuse: str | None = None
+    labels: frozenset[tuple[str, str]] = frozenset()
+    cold: bool = False
+    """Whether it must be loaded first: an edge node holds it, but has put it aside for others."""
     beat_deadline: float | None = None
     """Unix time (s) after which an edge node's heartbeat is stale; ``None`` for cloud providers."""
 

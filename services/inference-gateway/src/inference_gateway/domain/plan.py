@@ -129,7 +129,9 @@ def order(
         deployment = candidate.deployment
         seen = health.get(deployment.id, _IDLE)
         named = route.order.index(deployment.provider) if deployment.provider in route.order else len(route.order)
-        return (named, _misses(seen, route), *_sort_key(candidate, seen, need, route, policy), deployment.id)
+        slow = deployment.cold and route.sort in ("fastest", "throughput")
+        sorting = _sort_key(candidate, seen, need, route, policy)
+        return (named, slow, _misses(seen, route), *sorting, deployment.cold, deployment.id)
 
     return sorted(candidates, key=rank)
 
@@ -167,10 +169,12 @@ Objection = tuple[str, str, str | None]
 def _by_route(deployment: Deployment, route: Route, price: Price | None) -> Objection | None:
     if route.edge_only and deployment.kind != "edge":
         return _ROUTE, "not_edge", None
-    if route.only and deployment.provider not in route.only:
+    if route.only and not route.only & {deployment.provider, deployment.kind}:
         return _ROUTE, "not_in_only", None
-    if deployment.provider in route.ignore:
+    if route.ignore & {deployment.provider, deployment.kind}:
         return _ROUTE, "ignored", None
+    if not route.labels <= deployment.labels:
+        return _ROUTE, "other_labels", None
     if route.quantizations and (deployment.quantization or "").lower() not in route.quantizations:
         return _ROUTE, "quantization", None
     if route.zdr and not (deployment.zdr or deployment.kind == "edge"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from .catalogue import Catalogue
+from .catalogue import KINDS, Catalogue
 from .errors import GatewayError
 
 SORTS = ("fastest", "cheapest", "preferred")
@@ -27,6 +27,7 @@ _FIELDS = frozenset(
         "max_price",
         "preferred_max_latency",
         "preferred_min_throughput",
+        "labels",
     }
 )
 
@@ -49,6 +50,8 @@ class Route:
     preferred_max_latency: float | None = None
     preferred_min_throughput: float | None = None
     edge_only: bool = False
+    labels: frozenset[tuple[str, str]] = frozenset()
+    """Labels that an edge node must have; no cloud provider has any."""
 
 
 DEFAULT = Route()
@@ -102,8 +105,12 @@ def read_provider_field(value: Any, route: Route, catalogue: Catalogue) -> Route
     max_price = value.get("max_price") or {}
     if not isinstance(max_price, dict) or set(max_price) - {"prompt", "completion"}:
         raise _invalid("max_price", "an object of `prompt` and `completion`, in USD per million tokens")
+    labels = value.get("labels") or {}
+    if not isinstance(labels, dict) or not all(isinstance(text, str) for text in labels.values()):
+        raise _invalid("labels", "an object of strings, such as {\"site\": \"office\"}")
     return replace(
         route,
+        labels=frozenset(labels.items()),
         sort=_sort(value.get("sort"), route.sort),
         order=order,
         only=frozenset(only) or route.only,
@@ -163,7 +170,7 @@ def _fraction(value: Any) -> Fraction | None:
 
 def _known(providers: tuple[str, ...], catalogue: Catalogue) -> None:
     for provider in providers:
-        if provider not in catalogue.providers:
+        if provider not in catalogue.providers and provider not in KINDS:
             raise GatewayError("provider_not_found", f"this gateway has no provider `{provider}`", param="provider")
 
 

@@ -7,6 +7,7 @@ from ..domain.errors import GatewayError
 from ..store.snapshot import Snapshots
 from .accounts import account_routes
 from .answers import problem
+from .fleet import fleet_routes
 from .providers import provider_routes
 from .usage import usage_routes
 
@@ -23,6 +24,7 @@ def operator_api(engine: AsyncEngine, snapshots: Snapshots) -> FastAPI:
     async def bad_parameter(_: Request, error: GatewayError) -> Response:
         return problem(error.status, error.code, error.message)
 
+    app.include_router(fleet_routes(engine))
     app.include_router(account_routes(engine))
     app.include_router(usage_routes(engine))
     app.include_router(provider_routes(snapshots))

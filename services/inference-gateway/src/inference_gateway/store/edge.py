@@ -10,7 +10,7 @@ from shipjury_schemas import EdgeNode
 
 from ..domain.catalogue import COMMON_PARAMETERS, Deployment
 from ..domain.money import Price
-from .tables import edge_nodes
+from .tables import edge_deployments, edge_nodes
 
 MISSED_BEATS = 3
 _TAKES = COMMON_PARAMETERS - {"n", "best_of", "echo", "suffix", "dimensions"} | {"top_k", "min_p"}
@@ -29,6 +29,8 @@ async def fold(connection: AsyncConnection, node: EdgeNode) -> bool:
         "models": [model.model_dump(mode="json") for model in node.models],
         "labels": dict(node.labels),
         "engine": node.engine,
+        "cordoned": node.cordoned,
+        "beat": node.model_dump(mode="json"),
     }
     statement = insert(edge_nodes).values(values)
     result = await connection.execute(
@@ -42,14 +44,27 @@ async def fold(connection: AsyncConnection, node: EdgeNode) -> bool:
 
 
 async def deployments(connection: AsyncConnection, price: Price) -> list[Deployment]:
-    """Every model that a node holds, callable or not; `refuse` says why not."""
+    """Every model that a node holds, callable or not; `refuse` says why not.
+
+    A model that was unloaded has answered there before and is loaded when it is asked for: it is callable, but cold.
+    A cordon counts from when it is decided, not from when the node has heard of it.
+    """
     found: list[Deployment] = []
-    for node in await connection.execute(sa.select(edge_nodes).order_by(edge_nodes.c.node_id)):
+    wanted = edge_deployments.c
+    kept_away = sa.func.coalesce(wanted.cordoned, sa.false()) | sa.func.coalesce(wanted.drained, sa.false())
+    query = (
+        sa.select(edge_nodes, kept_away.label("kept_away"))
+        .outerjoin(edge_deployments, wanted.node_id == edge_nodes.c.node_id)
+        .order_by(edge_nodes.c.node_id)
+    )
+    for node in await connection.execute(query):
         for model in node.models:
             refuse = None
-            if node.state != "ready":
+            if node.cordoned or node.kept_away:
+                refuse = "node_cordoned"
+            elif node.state != "ready":
                 refuse = f"node_{node.state}"
-            elif model["state"] != "ready":
+            elif model["state"] not in ("ready", "unloaded"):
                 refuse = f"model_{model['state']}"
             features = frozenset(model.get("capabilities") or ("chat", "completions"))
             if model.get("max_logprobs"):
@@ -73,6 +88,8 @@ async def deployments(connection: AsyncConnection, price: Price) -> list[Deploym
                     max_concurrency=max(1, 4 * model["slots"]),
                     drain_when_gone=False,
                     refuse=refuse,
+                    labels=frozenset(node.labels.items()),
+                    cold=model["state"] == "unloaded",
                     beat_deadline=node.beat_at.timestamp() + MISSED_BEATS * node.heartbeat_seconds,
                 )
             )

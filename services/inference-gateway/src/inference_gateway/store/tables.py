@@ -59,6 +59,28 @@ edge_nodes = sa.Table(
     sa.Column("heartbeat_seconds", sa.Float),
     sa.Column("models", JSONB),
     sa.Column("labels", JSONB),
+    sa.Column("cordoned", sa.Boolean),
+    sa.Column("beat", JSONB),
+)
+
+edge_deployments = sa.Table(
+    "edge_deployments",
+    metadata,
+    sa.Column("node_id", sa.Text, primary_key=True),
+    sa.Column("generation", sa.BigInteger),
+    sa.Column("models", JSONB),
+    sa.Column("cordoned", sa.Boolean),
+    sa.Column("drained", sa.Boolean),
+    sa.Column("deployed_at", _moment),
+)
+
+edge_benchmarks = sa.Table(
+    "edge_benchmarks",
+    metadata,
+    sa.Column("benchmark_id", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger),
+    *_texts("node_id", "model"),
+    sa.Column("told", JSONB),
 )
 
 ledger = sa.Table(
