@@ -49,6 +49,8 @@ def services_environment(folder: DataFolder, where: Addresses, model: str) -> di
     return settings | {
         "GATEWAY_BOOTSTRAP_KEY": gateway_key,
         "GATEWAY_EDGE_TOKEN": folder.secret("edge token"),
+        "EDGE_GATEWAY_OPERATOR_URL": where.operators,
+        "EDGE_GATEWAY_OPERATOR_KEY": folder.secret("operators' key"),
         "PANEL_GATEWAY_URL": f"{where.readers}/{GATEWAY.prefixes[0]}",
         "PANEL_GATEWAY_KEY": gateway_key,
         "PANEL_MODEL": model,

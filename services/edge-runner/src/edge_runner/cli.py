@@ -26,6 +26,7 @@ from .bundle import make as make_bundle
 from .domain.fit import KV_BYTES, MIB
 from .domain.models import UnknownModel
 from .fitting import rows, table
+from .fleet_cli import fleet_commands
 from .holding import plan
 from .memory import memory_of
 from .model_list import load_models
@@ -39,6 +40,8 @@ cli = typer.Typer(
     no_args_is_help=True, help="Serve quantized open weights on one node.", pretty_exceptions_enable=False
 )
 commands = typer.Typer(no_args_is_help=True, help="Edge nodes: models, what fits, what they measure.")
+commands.add_typer(fleet_commands)
+cli.add_typer(fleet_commands, name="fleet", help="The whole fleet, as the gateway knows it.")
 
 
 @cli.command()

@@ -67,6 +67,10 @@ class EdgeSettings(SettingsFromFiles):
         default=None, description="A models.toml of your own; its entries come beside and over the packaged ones."
     )
     labels: dict[str, str] = Field(default_factory=dict, description="Labels for routing, as a JSON object.")
+    gateway_operator_url: str | None = Field(
+        default=None, description="Operators' address of the gateway, for the commands that ask about the whole fleet."
+    )
+    gateway_operator_key: SecretStr | None = Field(default=None, description="Operators' key of the gateway, for them.")
 
     @model_validator(mode="after")
     def _strangers_need_a_token(self) -> "EdgeSettings":
