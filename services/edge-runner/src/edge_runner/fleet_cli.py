@@ -49,7 +49,7 @@ def deploy(
     accept_licence: Annotated[str | None, typer.Option(help="Name of a licence that restricts the use.")] = None,
     wait: Annotated[float, typer.Option(help="Seconds to wait for its first answer; 0 to return at once.")] = 0.0,
 ) -> None:
-    """Let a node (or all with a label) hold a model beside what it holds: pulled, checked, loaded, proven, routed to."""
+    """Let a node (or all with a label) hold a model too: pulled, checked, loaded, proven, routed to."""
     if (node is None) == (not label):
         raise typer.BadParameter("say where: --node N, or --label name=value")
     body = {
@@ -63,12 +63,16 @@ def deploy(
     told = _asked("POST", "/gateway/admin/deployments", body)
     for one in told:
         typer.echo(f"{one['node']}: generation {one['generation']}{'' if one['new'] else ' (nothing new)'}")
-    if wait and not all([_fared(one["node"], one["generation"], model, wait) for one in told]):
+    fared = [_fared(one["node"], one["generation"], model, wait) for one in told if wait]
+    if not all(fared):
         raise SystemExit(1)
 
 
 @fleet_commands.command()
-def withdraw(model: Annotated[str, typer.Argument(help="Model to let go.")], node: Node) -> None:
+def withdraw(
+    model: Annotated[str, typer.Argument(help="Model to let go.")],
+    node: Annotated[str, typer.Option(help="The node that holds it.")],
+) -> None:
     """Let a node hold a model no longer; its running requests are finished first."""
     path = f"/gateway/admin/deployments/{quote(node, safe='')}/{quote(model, safe='')}"
     typer.echo(f"{node}: generation {_asked('DELETE', path)['generation']}")
@@ -102,7 +106,8 @@ def _fared(node: str, generation: int, model: str, seconds: float) -> bool:
     """Show how a deployment fares until the model answers, fails, or the time is up. Returns whether it answers."""
     until, shown = time.monotonic() + seconds, ""
     while time.monotonic() < until:
-        told = next((one for one in _asked("GET", "/gateway/admin/nodes") if one["node_id"] == node), {})
+        found: list[dict[str, Any]] = _asked("GET", "/gateway/admin/nodes")
+        told = next((one for one in found if one["node_id"] == node), {})
         held = next((one for one in told.get("models", ()) if one["model"] == model), None)
         line = _model_line(held, None) if held else f"{model}: {node} has not answered yet"
         if line != shown:
@@ -121,11 +126,8 @@ def _line(node: Mapping[str, Any]) -> str:
     labels = " ".join(f"{name}={value}" for name, value in sorted(node.get("labels", {}).items()))
     memory = f"{node.get('memory_used_bytes', 0) // MIB:,} of {node.get('memory_bytes', 0) // MIB:,} MiB"
     carried = f"deployment {node.get('generation', 0)} of {deployment.get('generation', 0)}"
-    return "  ".join(
-        part
-        for part in (f"{node['node_id']}: {node['state']}{kept}", memory, carried, labels, node["base_url"])
-        if part
-    )
+    told = (f"{node['node_id']}: {node['state']}{kept}", memory, carried, labels, node["base_url"])
+    return "  ".join(part for part in told if part)
 
 
 def _model_line(model: Mapping[str, Any], measured: Mapping[str, Any] | None) -> str:
@@ -158,7 +160,7 @@ def _asked(method: str, path: str, body: Mapping[str, Any] | None = None) -> Any
     settings = EdgeSettings()
     if settings.gateway_operator_url is None or settings.gateway_operator_key is None:
         raise SystemExit(
-            "edge-runner: set EDGE_GATEWAY_OPERATOR_URL and EDGE_GATEWAY_OPERATOR_KEY: the fleet is the gateway's to tell"
+            "edge-runner: the gateway knows the fleet: set EDGE_GATEWAY_OPERATOR_URL and EDGE_GATEWAY_OPERATOR_KEY"
         )
     where = urlsplit(settings.gateway_operator_url)
     connect = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
