@@ -90,10 +90,26 @@ def test_status_gives_the_operators_key_that_works(running: Driven) -> None:
 
 def test_logs_are_there_for_every_part_and_an_unknown_part_is_named(running: Driven) -> None:
     assert "Ready to accept connections" in running.command("logs", "redis").stdout
-    assert "worker runs" in running.command("logs", "services", "-n", "500").stdout
+    assert poll(lambda: "worker runs" in running.command("logs", "services", "-n", "500").stdout)
     unknown = running.command("logs", "kubernetes")
     assert unknown.returncode == 1
     assert unknown.stderr.startswith("shipjury: There is no log of kubernetes")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "votes recount",
+        "events tail --from-beginning -n 1",
+        "events dead",
+        "digest preview",
+        "tools list",
+        "panel status",
+    ],
+)
+def test_operators_commands_find_the_running_one_by_themselves(running: Driven, words: str) -> None:
+    done = running.command(*words.split())
+    assert done.returncode == 0, done.stderr
 
 
 def test_no_secret_stands_in_a_log_or_on_a_command_line(running: Driven) -> None:

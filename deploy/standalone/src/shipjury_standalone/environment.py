@@ -33,7 +33,10 @@ def database_password(folder: DataFolder, package: str) -> str:
 
 def services_environment(folder: DataFolder, where: Addresses, model: str) -> dict[str, str]:
     """Every service's settings. Secrets are made once and kept in the data folder."""
-    settings: dict[str, str] = {"SHIPJURY_TRACES_FILE": str(folder.traces)}
+    settings: dict[str, str] = {
+        "SHIPJURY_TRACES_FILE": str(folder.traces),
+        "SHIPJURY_KAFKA_BOOTSTRAP_SERVERS": where.kafka,
+    }
     for service in SERVICES:
         prefix, package = service.settings_prefix, service.package
         password = database_password(folder, package)

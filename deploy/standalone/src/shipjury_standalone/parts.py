@@ -126,7 +126,8 @@ class Parts:
             except (children.ChildFailed, OSError) as problem:
                 tell(str(problem))
             else:
-                tell(f"{part.child.name} is back")
+                waited = not isinstance(part, Program) or part.must_answer
+                tell(f"{part.child.name} {'is back' if waited else 'was started again'}")
 
 
 def _plain_environment(folder: DataFolder) -> dict[str, str]:
