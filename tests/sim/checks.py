@@ -26,6 +26,19 @@ def parse(raw: bytes) -> dict[str, Any]:
     return body
 
 
+_NOT_OF_REASONING = COMMON & {
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "logprobs",
+    "top_logprobs",
+    "logit_bias",
+}
+"""What reasoning models refuse."""
+
+
 def check(provider: Provider, body: dict[str, Any], endpoint: str) -> None:
     """Refuse what this provider does not take. Raises :class:`Refused`."""
     models = provider.embeds if endpoint == "embeddings" else provider.models
@@ -38,6 +51,8 @@ def check(provider: Provider, body: dict[str, Any], endpoint: str) -> None:
         if not known and provider.unknown == "reject":
             raise unsupported(provider, name, value)
         if name in provider.rejects and value is not None and not (name == "n" and value == 1):
+            raise unsupported(provider, name, value)
+        if body["model"] in provider.reasoning and name in _NOT_OF_REASONING and value is not None:
             raise unsupported(provider, name, value)
         allowed = provider.only.get(name)
         if allowed and value is not None and (value if isinstance(value, str) else "object") not in allowed:
@@ -72,8 +87,9 @@ def _check_messages(provider: Provider, body: dict[str, Any]) -> None:
             raise unsupported(provider, "name")
         content = message.get("content")
         for part in content if isinstance(content, list) else ():
-            if part.get("type") == "image_url" and not provider.images:
-                raise Refused(400, "image input is not supported by this model", "messages")
+            fetched = not str((part.get("image_url") or {}).get("url", "data:")).startswith("data:")
+            if part.get("type") == "image_url" and fetched and provider.errors == "google":
+                raise Refused(400, "Only gs:// and data: URIs are supported.", "messages")
 
 
 def _check_schema(provider: Provider, body: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ class Provider:
     quirk: str = ""
     limits: str = ""
     bills_cancelled: str = "whole"
-    images: bool = True
+    reasoning: tuple[str, ...] = ()
     completions: bool = False
 
 
@@ -42,7 +42,7 @@ def _provider(name: str, table: dict[str, Any]) -> Provider:
     values = dict(table)
     for key in ("takes", "rejects"):
         values[key] = frozenset(values.get(key, ()))
-    for key in ("models", "embeds"):
+    for key in ("models", "embeds", "reasoning"):
         values[key] = tuple(values.get(key, ()))
     values["only"] = {key: tuple(allowed) for key, allowed in values.get("only", {}).items()}
     return Provider(id=name, **values)
