@@ -4,11 +4,8 @@ protocol is the adapters'.
 """
 
 import ipaddress
-import socket
 from collections.abc import Sequence
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import SecretStr
 from yarl import URL
 
@@ -19,30 +16,7 @@ from ..adapters.access import Access, Fixed
 from ..adapters.call import Translated
 from ..domain.catalogue import Deployment
 from ..settings import Network
-
-
-class AddressNotAllowed(OSError):
-    """A node's address lies outside of the networks that nodes may have."""
-
-
-class _GuardedResolver(AbstractResolver):
-    """Resolves names and lets only allowed addresses through: what is checked is what is connected to."""
-
-    def __init__(self, networks: Sequence[Network]) -> None:
-        self._networks = networks
-        self._inner = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        allowed = [one for one in found if inside(one["host"], self._networks)]
-        if not allowed:
-            raise AddressNotAllowed(f"{host} is outside of the networks that edge nodes may have")
-        return allowed
-
-    async def close(self) -> None:
-        await self._inner.close()
+from .http_client import AddressNotAllowed, Answer, Client
 
 
 def inside(address: str, networks: Sequence[Network]) -> bool:
@@ -68,13 +42,13 @@ class Upstreams:
         self._edge_access = Fixed(
             {} if edge_token is None else {"Authorization": SecretStr(f"Bearer {edge_token.get_secret_value()}")}
         )
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, connect=connect_s)
+        self._connect_s = connect_s
         self._per_provider = per_provider
-        self._sessions: dict[str, aiohttp.ClientSession] = {}
+        self._clients: dict[str, Client] = {}
 
     async def post(
         self, deployment: Deployment, endpoint: str, body: bytes, access: Access, attempt_id: str
-    ) -> aiohttp.ClientResponse | Translated:
+    ) -> Answer | Translated:
         """Send a request; the answer's head has come when this returns, its body not yet.
 
         Raises aiohttp's errors, :class:`AddressNotAllowed`, :class:`NoAccess`, and :class:`GatewayError` where the
@@ -88,34 +62,27 @@ class Upstreams:
         sent["X-Client-Request-Id"] = attempt_id
         if deployment.kind == "edge" and (trace := current_traceparent()):
             sent["traceparent"] = trace
-        response = await self._session(deployment).post(call.url, data=call.body, headers=sent, allow_redirects=False)
+        response = await self._client(deployment).post(call.url, call.body, sent)
         if response.status in (401, 403):
             access.refused()
         return response if call.translate is None else Translated(response, call.translate(), streams=call.streams)
 
     async def close(self) -> None:
         """Close all pools."""
-        for session in self._sessions.values():
-            await session.close()
-        self._sessions.clear()
+        for client in self._clients.values():
+            await client.close()
+        self._clients.clear()
 
-    def _session(self, deployment: Deployment) -> aiohttp.ClientSession:
+    def _client(self, deployment: Deployment) -> Client:
         name = deployment.provider if deployment.kind == "cloud" else f"edge:{deployment.provider}"
-        session = self._sessions.get(name)
-        if session is None:
-            guarded = _GuardedResolver(self._edge_networks) if deployment.kind == "edge" else None
-            connector = aiohttp.TCPConnector(
-                limit=self._per_provider, limit_per_host=0, keepalive_timeout=30, ttl_dns_cache=60, resolver=guarded
-            )
-            session = self._sessions[name] = aiohttp.ClientSession(
-                connector=connector,
-                timeout=self._timeout,
-                headers={"User-Agent": "shipjury-gateway"},
-                trust_env=False,
-                auto_decompress=True,
-                skip_auto_headers=("Accept",),
-            )
-        return session
+        client = self._clients.get(name)
+        if client is None:
+            guard = self._may_connect if deployment.kind == "edge" else None
+            client = self._clients[name] = Client(limit=self._per_provider, connect_s=self._connect_s, allowed=guard)
+        return client
+
+    def _may_connect(self, address: str) -> bool:
+        return inside(address, self._edge_networks)
 
     def _check_address(self, url: URL) -> None:
         if url.scheme not in ("http", "https") or url.host is None:
