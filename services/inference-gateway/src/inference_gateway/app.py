@@ -27,6 +27,7 @@ from .store.journal import Journal
 from .store.remembering import Remembering
 from .store.resp import RedisPipe
 from .store.snapshot import Snapshots
+from .watching import Watch
 
 SERVICE = "gateway"
 _LOOK_S = 10.0
@@ -92,11 +93,17 @@ async def worker(settings: Settings) -> AsyncIterator[Worker]:
                     Reaper(pipe, settings.instance_dead_seconds),
                     settings.instance_dead_seconds / 3,
                 ),
+                partial(_watch(engine, settings).keep_watching, settings.watch_seconds),
             ),
         )
     finally:
         await pipe.close()
         await engine.dispose()
+
+
+def _watch(engine: AsyncEngine, settings: Settings) -> Watch:
+    floors = {"cost": float(settings.anomaly_floor_usd * 10**9), "requests": settings.anomaly_floor_requests}
+    return Watch(engine, floors)
 
 
 async def _beat(admission: Admission, remembering: Remembering, every_s: float, stop: asyncio.Event) -> None:

@@ -1,5 +1,6 @@
 """The gateway's settings, from the environment with the prefix GATEWAY_."""
 
+from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
@@ -80,6 +81,15 @@ class Settings(ServiceSettings):
     heartbeat_seconds: float = Field(default=2.0, gt=0, description="How often an instance shows that it lives.")
     instance_dead_seconds: float = Field(
         default=15.0, gt=0, description="Silence after which an instance's open reservations become uncertain."
+    )
+    watch_seconds: float = Field(default=2.0, gt=0, description="How often the worker looks for anomalies of spend.")
+    anomaly_floor_usd: Decimal = Field(
+        default=Decimal("0.05"),
+        gt=0,
+        description="Spend a minute (USD) that matters: below about twice it, nothing is an anomaly of spend.",
+    )
+    anomaly_floor_requests: float = Field(
+        default=30.0, gt=0, description="Requests a minute that matter: finds loops on models that cost nothing."
     )
 
     @field_validator("edge_networks", mode="before")

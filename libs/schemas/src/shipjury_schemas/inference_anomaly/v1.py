@@ -18,6 +18,7 @@ class InferenceAnomaly(Contract):
         retention=timedelta(days=90),
         producer="inference-gateway",
         consumers=("notifier",),
+        minor=1,
     )
 
     anomaly_id: str = Field(description="UUID of the anomaly.")
@@ -28,3 +29,10 @@ class InferenceAnomaly(Contract):
     expected_nano_usd_per_minute: int = Field(description="What the baseline expects.")
     throttled: bool = Field(description="Whether the project's policy slowed it down.")
     since: datetime = Field(description="When it began (UTC).")
+    project: str | None = Field(default=None, description="Name of the project.")
+    measure: Literal["cost", "requests"] = Field(
+        default="cost", description="What departs from its baseline; `requests` also finds loops that cost nothing."
+    )
+    observed_requests_per_minute: float | None = Field(default=None, description="Attempts a minute since it began.")
+    expected_requests_per_minute: float | None = Field(default=None, description="What the baseline expects.")
+    throttled_until: datetime | None = Field(default=None, description="When the throttle ends by itself (UTC).")

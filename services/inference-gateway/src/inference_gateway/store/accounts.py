@@ -5,8 +5,8 @@ A key is shown once, when it is made, and stored as its SHA-256: it is 256 rando
 
 import hashlib
 import secrets
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,6 +23,10 @@ KEY_PREFIX = "sk-sj-"
 
 class NoSuchProject(LookupError):
     """There is no project of that name or id."""
+
+
+class NoSuchKey(LookupError):
+    """There is no key of that id, or it is revoked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,25 @@ async def revoke_key(connection: AsyncConnection, key_id: str, *, at: datetime) 
     return bool(result.rowcount)
 
 
+async def rotate_key(connection: AsyncConnection, key_id: str, *, at: datetime, grace: timedelta) -> str:
+    """Give a key a new secret; the old one works for ``grace``. Id, scope, budgets and history stay. Returns the new
+    secret, which is not stored. Raises :class:`NoSuchKey`; an earlier secret that was in its grace ends at once."""
+    text = KEY_PREFIX + secrets.token_urlsafe(32)
+    result = await connection.execute(
+        sa.update(keys)
+        .where(keys.c.id == key_id, keys.c.revoked_at.is_(None))
+        .values(
+            previous_sha256=keys.c.sha256 if grace else None,
+            previous_until=at + grace if grace else None,
+            sha256=digest(text),
+            hint=text[: len(KEY_PREFIX) + 4] + "…",
+        )
+    )
+    if not result.rowcount:
+        raise NoSuchKey(key_id)
+    return text
+
+
 async def set_budget(
     connection: AsyncConnection, scope: Scope, scope_id: str, metric: Metric, window: Window, limit: int
 ) -> str:
@@ -154,7 +177,7 @@ async def change_project(connection: AsyncConnection, project: str, **changes: A
 async def list_rows(connection: AsyncConnection, what: str) -> list[dict[str, Any]]:
     """Rows of `organisations`, `projects`, `keys` or `budgets`, for operators; a key's hash is left out."""
     table = {"organisations": organisations, "projects": projects, "keys": keys, "budgets": budgets}[what]
-    columns = [column for column in table.c if column.name != "sha256"]
+    columns = [column for column in table.c if not column.name.endswith("sha256")]
     rows = await connection.execute(sa.select(*columns).order_by(table.c.id))
     return [{str(name): value for name, value in row.items()} for row in rows.mappings()]
 
@@ -162,12 +185,15 @@ async def list_rows(connection: AsyncConnection, what: str) -> list[dict[str, An
 async def accounts(connection: AsyncConnection) -> dict[bytes, Account]:
     """Every usable key's account, by the key's SHA-256."""
     limits: dict[tuple[str, str], list[Budget]] = {}
-    for row in await connection.execute(sa.select(budgets).order_by(budgets.c.id)):
+    in_force = budgets.c.until.is_(None) | (budgets.c.until > sa.func.now())
+    for row in await connection.execute(sa.select(budgets).where(in_force).order_by(budgets.c.id)):
         budget = Budget(row.id, row.scope, row.scope_id, row.metric, row.window, row.limit)
         limits.setdefault((row.scope, row.scope_id), []).append(budget)
-    found = await connection.execute(
+    rows = await connection.execute(
         sa.select(
             keys.c.sha256,
+            keys.c.previous_sha256,
+            keys.c.previous_until,
             keys.c.id.label("key_id"),
             keys.c.models,
             keys.c.providers,
@@ -184,7 +210,8 @@ async def accounts(connection: AsyncConnection) -> dict[bytes, Account]:
         .join(projects, projects.c.id == keys.c.project_id)
         .where(keys.c.revoked_at.is_(None))
     )
-    return {
+    found = rows.all()
+    known = {
         bytes(row.sha256): Account(
             key_id=row.key_id,
             project_id=row.project_id,
@@ -207,6 +234,12 @@ async def accounts(connection: AsyncConnection) -> dict[bytes, Account]:
         )
         for row in found
     }
+    for row in found:
+        if row.previous_sha256 is not None:
+            account = known[bytes(row.sha256)]
+            until = min(filter(None, (account.expires_at, row.previous_until)))
+            known[bytes(row.previous_sha256)] = replace(account, expires_at=until)
+    return known
 
 
 def utc_now() -> datetime:

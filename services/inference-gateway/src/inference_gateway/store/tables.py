@@ -24,6 +24,9 @@ projects = sa.Table(
     sa.Column("private", sa.Boolean),
     sa.Column("preferred", ARRAY(sa.Text)),
     sa.Column("ledger_version", sa.BigInteger),
+    sa.Column("throttle_requests_per_minute", sa.BigInteger),
+    sa.Column("throttle_minutes", sa.Integer),
+    sa.Column("anomaly_version", sa.BigInteger),
     sa.Column("created_at", _moment),
 )
 
@@ -37,6 +40,8 @@ keys = sa.Table(
     sa.Column("providers", ARRAY(sa.Text)),
     sa.Column("expires_at", _moment),
     sa.Column("revoked_at", _moment),
+    sa.Column("previous_sha256", sa.LargeBinary),
+    sa.Column("previous_until", _moment),
     sa.Column("created_at", _moment),
 )
 
@@ -44,8 +49,9 @@ budgets = sa.Table(
     "budgets",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    *_texts("scope", "scope_id", "metric", "window"),
+    *_texts("scope", "scope_id", "metric", "window", "cause"),
     sa.Column("limit", sa.BigInteger),
+    sa.Column("until", _moment),
     sa.Column("created_at", _moment),
 )
 
@@ -104,4 +110,33 @@ ledger = sa.Table(
     sa.Column("time_to_first_token_ms", sa.Integer),
     sa.Column("usage_day", sa.Date),
     sa.Column("written_at", _moment),
+)
+
+watch = sa.Table(
+    "watch",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("holder", sa.Text),
+    sa.Column("held_until", _moment),
+    sa.Column("ledger_id", sa.BigInteger),
+    sa.Column("pending", JSONB),
+)
+
+watch_series = sa.Table(
+    "watch_series",
+    metadata,
+    *(sa.Column(name, sa.Text, primary_key=True) for name in ("project_id", "model", "measure")),
+    sa.Column("state", JSONB),
+)
+
+anomalies = sa.Table(
+    "anomalies",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    *_texts("project_id", "model", "measure"),
+    sa.Column("observed_nano_usd_per_minute", sa.BigInteger),
+    sa.Column("expected_nano_usd_per_minute", sa.BigInteger),
+    sa.Column("observed_requests_per_minute", sa.Float),
+    sa.Column("expected_requests_per_minute", sa.Float),
+    *(sa.Column(name, _moment) for name in ("since", "opened_at", "closed_at", "throttled_until", "lifted_at")),
 )

@@ -1,0 +1,230 @@
+"""A runaway loop is found within a minute, ordinary traffic is left alone, and a policy throttles."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from uuid_utils import uuid7
+
+from inference_gateway.domain.anomalies import SLOT_S, Series
+from inference_gateway.store import accounts, watching
+from inference_gateway.store.tables import ledger
+from inference_gateway.watching import Watch
+from shipjury_delivery.tables import outbox
+
+from .traffic import DAY, MONDAY, ORDINARY, ordinary
+
+FLOORS = {"cost": 50_000_000.0, "requests": 30.0}
+
+
+def series(measure: str = "cost") -> Series:
+    return Series(floor=FLOORS[measure] * SLOT_S / 60)
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_three_days_of_ordinary_traffic_raise_no_alarm(number: int) -> None:
+    cost, requests = series("cost"), series("requests")
+    opened = 0
+    for slot, count, spent in ordinary(ORDINARY[number], seed=11 + number, days=3):
+        opened += [cost.observe(slot, spent), requests.observe(slot, count)].count("opened")
+    assert opened == 0
+
+
+@pytest.mark.parametrize(("hour", "a_second"), [(3.0, 10), (10.5, 10), (20.0, 20)])
+def test_a_loop_is_found_within_a_minute_by_day_and_by_night(hour: float, a_second: int) -> None:
+    project = ORDINARY[2]
+    cost, requests = series("cost"), series("requests")
+    start = MONDAY + 2 * DAY + int(hour * 3600 / SLOT_S)
+    for slot, count, spent in ordinary(project, seed=5, days=3):
+        extra = a_second * SLOT_S if slot >= start else 0
+        changes = {cost.observe(slot, spent + extra * project.nano_usd), requests.observe(slot, count + extra)}
+        if "opened" in changes:
+            assert slot >= start, "a false alarm"
+            assert (slot + 1 - start) * SLOT_S <= 60
+            return
+    pytest.fail("the loop was not found")
+
+
+def test_one_large_request_is_no_loop() -> None:
+    watched = series()
+    for slot, _, spent in ordinary(ORDINARY[1], seed=3, days=1):
+        assert watched.observe(slot, spent + (50_000_000_000 if slot == MONDAY + DAY // 2 else 0)) is None
+
+
+def test_an_anomaly_is_over_after_five_ordinary_minutes() -> None:
+    watched = series()
+    changes = [(at, watched.observe(MONDAY + at, 1e9 if 100 <= at < 124 else 0.0)) for at in range(400)]
+    told = [(at, change) for at, change in changes if change is not None]
+    assert [change for _, change in told] == ["opened", "closed"]
+    assert told[1][0] - 124 >= 5 * 60 // SLOT_S
+
+
+def test_a_loop_does_not_become_its_own_excuse() -> None:
+    watched = series()
+    for slot in range(MONDAY, MONDAY + 4 * DAY):
+        watched.observe(slot, 1_000_000)
+    before = watched.expected_per_minute
+    for slot in range(MONDAY + 4 * DAY, MONDAY + 4 * DAY + 720):
+        watched.observe(slot, 1e9)
+    assert watched.opened is not None
+    assert watched.expected_per_minute < 4 * before
+
+
+def test_what_is_stored_goes_on_where_it_stood() -> None:
+    import json
+
+    rows = list(ordinary(ORDINARY[3], seed=2, days=1))
+    whole, halves = series(), series()
+    for slot, _, spent in rows:
+        whole.observe(slot, spent)
+    for slot, _, spent in rows[: DAY // 2]:
+        halves.observe(slot, spent)
+    halves = Series.decode(json.loads(json.dumps(halves.encode())))
+    for slot, _, spent in rows[DAY // 2 :]:
+        halves.observe(slot, spent)
+    assert halves == whole
+
+
+class Clock:
+    """A clock that tests turn."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 4, 10, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+class Room:
+    """A watch over a real database, fed with ledger rows."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+        self.clock = Clock()
+        self.watch = Watch(engine, FLOORS, self.clock)
+
+    async def project(self, **policy: Any) -> str:
+        async with self.engine.begin() as connection:
+            project = await accounts.make_project(connection, "lab")
+            if policy:
+                await accounts.change_project(connection, project, **policy)
+        return project
+
+    async def seconds(self, count: int, project: str, a_second: int, nano_usd: int = 5_000_000) -> int | None:
+        """Let seconds pass with so many attempts in each; returns after how many an anomaly was open."""
+        for passed in range(1, count + 1):
+            rows = [row(project, self.clock.now, nano_usd) for _ in range(a_second)]
+            async with self.engine.begin() as connection:
+                if rows:
+                    await connection.execute(sa.insert(ledger), rows)
+            self.clock.now += timedelta(seconds=1)
+            if passed % 2 == 0:
+                await self.watch.look()
+                async with self.engine.connect() as connection:
+                    if a_second > 5 and await watching.open_projects(connection):
+                        return passed
+        return None
+
+    async def told(self) -> list[Any]:
+        async with self.engine.connect() as connection:
+            rows = await connection.execute(sa.select(outbox).order_by(outbox.c.id))
+            return [one for one in rows if one.topic == "inference.anomalies.v1"]
+
+    async def listed(self) -> list[dict[str, Any]]:
+        async with self.engine.connect() as connection:
+            return await watching.recent(connection)
+
+
+def row(project: str, at: datetime, nano_usd: int) -> dict[str, Any]:
+    return {
+        "entry_id": str(uuid7()),
+        "kind": "attempt",
+        "attempt_id": str(uuid7()),
+        "request_id": str(uuid7()),
+        "first_attempt": True,
+        "organisation_id": "o",
+        "project_id": project,
+        "key_id": "k",
+        "provider": "alpha",
+        "model": "sim-chat",
+        "route": "/v1/chat/completions",
+        "outcome": "ok",
+        "cost_nano_usd": nano_usd,
+        "started_at": at,
+        "duration_ms": 100,
+        "usage_day": at.date(),
+    }
+
+
+@pytest.fixture
+async def room(make_database: Any) -> Any:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    engine = create_async_engine(await make_database("inference_gateway"))
+    yield Room(engine)
+    await engine.dispose()
+
+
+async def test_a_loop_in_the_ledger_is_found_told_and_throttled_until_its_time_is_over(room: Room) -> None:
+    project = await room.project(throttle_requests_per_minute=3, throttle_minutes=10)
+    await room.seconds(20, project, a_second=1)
+    found_after = await room.seconds(60, project, a_second=40)
+    assert found_after is not None
+    assert found_after <= 60
+    [opened] = await room.told()
+    [anomaly] = await room.listed()
+    assert (anomaly["project"], anomaly["model"], anomaly["closed_at"]) == ("lab", "sim-chat", None)
+    assert anomaly["observed_nano_usd_per_minute"] > 4 * anomaly["expected_nano_usd_per_minute"]
+    async with room.engine.connect() as connection:
+        [budget] = await accounts.list_rows(connection, "budgets")
+    assert (budget["metric"], budget["window"], budget["limit"], budget["cause"]) == (
+        "requests",
+        "minute",
+        3,
+        "anomaly",
+    )
+    room.clock.now += timedelta(minutes=11)
+    await room.watch.look()
+    async with room.engine.connect() as connection:
+        assert await accounts.list_rows(connection, "budgets") == []
+    assert len(await room.told()) == 2
+    assert opened.key == project
+
+
+async def test_a_person_lifts_a_throttle_and_the_anomaly_is_over(room: Room) -> None:
+    project = await room.project(throttle_requests_per_minute=3)
+    assert await room.seconds(60, project, a_second=40) is not None
+    [anomaly] = await room.listed()
+    async with room.engine.begin() as connection:
+        assert await watching.lift(connection, anomaly["id"], now=room.clock.now)
+        assert await accounts.list_rows(connection, "budgets") == []
+        assert not await watching.lift(connection, anomaly["id"], now=room.clock.now)
+    [anomaly] = await room.listed()
+    assert anomaly["closed_at"] is not None
+
+
+async def test_without_a_policy_nothing_is_throttled(room: Room) -> None:
+    project = await room.project()
+    assert await room.seconds(60, project, a_second=40) is not None
+    async with room.engine.connect() as connection:
+        assert await accounts.list_rows(connection, "budgets") == []
+
+
+async def test_another_worker_goes_on_where_the_first_one_died(room: Room) -> None:
+    project = await room.project()
+    await room.seconds(20, project, a_second=40)
+    room.watch = Watch(room.engine, FLOORS, room.clock)
+    found_after = await room.seconds(45, project, a_second=40)
+    assert found_after is not None
+    assert len(await room.told()) == 1
+
+
+async def test_history_is_learned_from_and_raises_nothing(room: Room) -> None:
+    project = await room.project()
+    then = room.clock.now - timedelta(hours=2)
+    async with room.engine.begin() as connection:
+        many = [row(project, then + timedelta(milliseconds=20 * at), 5_000_000) for at in range(5_000)]
+        await connection.execute(sa.insert(ledger), many)
+    await room.watch.look()
+    assert await room.told() == []
