@@ -113,7 +113,7 @@ class Supervisor:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            process_group=0,  # Ctrl-C on the terminal must not reach it before the runner has drained
+            start_new_session=True,  # Ctrl-C on the terminal must not reach it before the runner has drained
         )
         self._lines.clear()
         self.status.pid = process.pid
