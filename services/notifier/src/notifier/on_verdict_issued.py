@@ -54,6 +54,7 @@ def summary(data: VerdictIssued) -> str:
     counts = data.counts
     decided = counts.ship + counts.skip
     if data.verdict == "abstain" or data.score is None:
-        return f"The panel abstains: too little evidence ({data.facts_read} facts read)."
+        facts = "1 fact" if data.facts_read == 1 else f"{data.facts_read} facts"
+        return f"The panel abstains: too little evidence ({facts} read)."
     interval = f", interval {data.interval.low:.0f} to {data.interval.high:.0f}" if data.interval else ""
     return f"{counts.ship} ship and {counts.skip} skip of {decided} who decided; score {data.score:.0f}{interval}."

@@ -36,6 +36,7 @@ class Renderer:
         self._environment.filters.update(
             points=words.points,
             percent=words.percent,
+            counted=words.counted,
             probability=words.probability,
             at=words.at,
             day=words.day,
