@@ -18,6 +18,9 @@ LEDGERED = Counter("shipjury_gateway_ledger_entries_total", "Entries taken into 
 HEDGES = Counter("shipjury_gateway_hedges_total", "Second attempts beside a slow first one.", ("provider", "model"))
 RETRIES = Counter("shipjury_gateway_retries_total", "Rounds in which failed providers were tried again.")
 LOST = Counter("shipjury_gateway_attempts_lost_total", "Open attempts of dead instances that became uncertain.")
+REFUSED = Counter(
+    "shipjury_gateway_budget_refusals_total", "Attempts that a budget refused.", ("scope", "metric", "window")
+)
 ANOMALIES = Counter("shipjury_gateway_anomalies_total", "Projects that were found to spend out of their pattern.")
 
 

@@ -41,6 +41,8 @@ class Asked:
     need: Need
     stream: bool
     wants_usage: bool
+    user: str | None = None
+    """The end user, where a header names one."""
     idle: frozenset[str] = frozenset()
     """Parameters that are there and ask for nothing (null, `n` of 1): they don't go to who would refuse them."""
 
@@ -58,7 +60,7 @@ class Asked:
 
     def end_user(self, project_id: str) -> str | None:
         """A hash of the end user that the client names: enough to allocate by, nothing to recognise anybody by."""
-        user = self.body.get("user")
+        user = self.user or self.body.get("user")
         if not isinstance(user, str) or not user:
             return None
         return hashlib.sha256(f"{project_id}\0{user}".encode()).hexdigest()[:32]

@@ -25,6 +25,7 @@ from ..store.admission import (
     shard_of,
 )
 from ..store.entries import Facts, encode_outcome
+from . import tracing
 from .answers import End
 from .asked import Asked
 from .http import Headers, Send
@@ -123,6 +124,7 @@ class Booking:
                 "admission_unavailable", "budgets cannot be checked now; nothing was spent", retry_after_s=2
             ) from error
         if isinstance(refused, Refused):
+            metrics.REFUSED.labels(refused.budget.scope, refused.budget.metric, refused.budget.window).inc()
             raise exceeded(refused.budget, refused.used, refused.asked, datetime.now(UTC))
         return refused
 
@@ -139,6 +141,7 @@ class Booking:
         )
         await self.settling.settle(reservation, outcome, billed)
         metrics.count(candidate.deployment.provider, candidate.deployment.model, billed, end.ttft_s)
+        tracing.record(reservation, candidate.deployment, end, billed, started)
         return billed
 
     async def cool(self, reservation: Reservation, seconds: float) -> None:

@@ -23,7 +23,7 @@ from ..store.snapshot import Snapshots
 from .asked import Asked, read
 from .booking import Booking, Job
 from .http import ClientGone, Headers, Receive, Scope, Send, header, read_body, respond_error
-from .labels import cost_centre
+from .labels import cost_centre, named_by
 from .presence import Presence
 from .settling import Settling
 from .trying import Trying
@@ -75,7 +75,7 @@ class Requests:
     async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str, named: Headers) -> None:
         account = self.authenticate(scope)
         raw = await read_body(receive, self._settings.max_body_bytes, header(scope, b"content-length"))
-        asked = read(scope["path"], raw, self._snapshots.current.catalogue)
+        asked = named_by(scope, read(scope["path"], raw, self._snapshots.current.catalogue))
         made = self._plan(asked, account)
         label = cost_centre(scope, account)
         until = asyncio.get_running_loop().time() + self._settings.request_seconds
