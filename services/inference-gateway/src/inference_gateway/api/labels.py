@@ -1,9 +1,11 @@
-"""Who pays, more finely: a cost centre comes from key or project and may be narrowed by a header."""
+"""Who pays, more finely: a cost centre comes from key or project and may be narrowed by a header; so may the user."""
 
 import re
+from dataclasses import replace
 
 from ..domain.errors import GatewayError
 from ..store.accounts import Account
+from .asked import Asked
 from .http import Scope, header
 
 _LABEL = re.compile(rb"[A-Za-z0-9][A-Za-z0-9 ._/-]{0,63}")
@@ -23,3 +25,14 @@ def cost_centre(scope: Scope, account: Account) -> str | None:
         )
     narrowed = label.decode()
     return narrowed if account.cost_centre is None else f"{account.cost_centre}/{narrowed}"
+
+
+def named_by(scope: Scope, asked: Asked) -> Asked:
+    """The request, with the end user that the header `X-Shipjury-User` names; it stands above the body's `user`, and no
+    provider gets to see it. Raises ``invalid_parameter``."""
+    user = header(scope, b"x-shipjury-user")
+    if user is None:
+        return asked
+    if not user.strip() or len(user) > 256:
+        raise GatewayError("invalid_parameter", "a user has 1 to 256 bytes", param="x-shipjury-user")
+    return replace(asked, user=user.strip().decode("utf-8", "replace"))
