@@ -1,6 +1,7 @@
 """A gateway in front of every provider that it ships with, each played by the simulator under its real paths."""
 
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,17 @@ KEYS = {
 NODE = "jury-edge-1"
 
 
+@cache
+def shipped() -> dict[str, manifests.Provider]:
+    """The shipped files, read once."""
+    return manifests.load([manifests.shipped()], {})
+
+
 def urls(simulator: str) -> dict[str, str]:
     """The address of every shipped provider at the simulator: its own path, under its name."""
     places = {"location": "us-central1", "project": "sim-project", "region": "us-east-1", "resource": "jury"}
     found = {}
-    for provider in manifests.load([manifests.shipped()], {}).values():
+    for provider in shipped().values():
         path = provider.manifest.base_url.removeprefix("https://").partition("/")[2]
         for name, value in places.items():
             path = path.replace("{" + name + "}", value)
@@ -37,7 +44,7 @@ def urls(simulator: str) -> dict[str, str]:
 
 def set_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every provider's key in the environment."""
-    for provider in manifests.load([manifests.shipped()], {}).values():
+    for provider in shipped().values():
         for auth in provider.manifest.auth:
             for name in auth.env:
                 monkeypatch.setenv(name, f"{provider.id}-secret")
@@ -46,12 +53,18 @@ def set_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def start_everywhere(
-    start: Callable[..., Awaitable[Any]], simulator: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    start: Callable[..., Awaitable[Any]],
+    simulator: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    **settings: Any,
 ) -> Any:
     """A gateway with all shipped providers routable, and an edge node."""
     set_keys(monkeypatch)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(await service_account(simulator, tmp_path)))
-    gateway = await start(shipped_providers=True, provider_urls=urls(simulator), edge_token=SecretStr("alpha-secret"))
+    gateway = await start(
+        shipped_providers=True, provider_urls=urls(simulator), edge_token=SecretStr("alpha-secret"), **settings
+    )
     await gateway.change(edge.fold, node(f"{simulator}/alpha", node_id=NODE))
     return gateway
 
