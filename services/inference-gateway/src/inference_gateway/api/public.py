@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ..domain.catalogue import Deployment
 from ..domain.errors import GatewayError
 from ..domain.health import Health
+from ..store import focus as focus_store
 from ..store import usage as usage_store
 from ..store.accounts import Account
 from ..store.manifests import as_json
@@ -73,27 +74,46 @@ def public_api(
         group_by: str = "day,model",
         since: date | None = None,
         until: date | None = None,
-        format: str = Query("json", pattern="^(json|csv)$"),  # noqa: A002 - the API's own word
+        format: str = Query("json", pattern="^(json|csv|focus)$"),  # noqa: A002 - the API's own word
     ) -> Response:
         account = authenticate(request.scope)
-        groups = read_groups(group_by)
-        today = datetime.now(UTC).date()
-        async with engine.connect() as connection:
-            rows = await usage_store.usage(
-                connection,
-                group_by=groups,
-                since=since or today - timedelta(days=30),
-                until=until or today,
-                project_id=account.project_id,
-            )
-        return as_csv(rows) if format == "csv" else _json({"object": "list", "group_by": groups, "data": rows})
+        return await usage_answer(
+            engine, group_by=group_by, since=since, until=until, form=format, project_id=account.project_id
+        )
 
     return app
 
 
+async def usage_answer(
+    engine: AsyncEngine,
+    *,
+    group_by: str,
+    since: date | None,
+    until: date | None,
+    form: str,
+    project_id: str | None = None,
+) -> Response:
+    """Usage of the last 30 days, or from ``since`` to ``until``: as JSON, as CSV, or as FOCUS rows (CSV)."""
+    today = datetime.now(UTC).date()
+    since, until = since or today - timedelta(days=30), until or today
+    groups = read_groups(group_by)
+    async with engine.connect() as connection:
+        if form == "focus":
+            focus = await focus_store.focus(connection, since=since, until=until, project_id=project_id)
+            name = f'attachment; filename="focus-{since}-{until}.csv"'
+            return Response(
+                focus_store.as_csv(focus),
+                media_type="text/csv; charset=utf-8",
+                headers={"content-disposition": name},
+            )
+        rows = await usage_store.usage(connection, group_by=groups, since=since, until=until, project_id=project_id)
+    return as_csv(rows, groups) if form == "csv" else _json({"object": "list", "group_by": groups, "data": rows})
+
+
 def read_groups(text: str) -> list[str]:
     """The columns of a `group_by` parameter. Raises ``invalid_parameter``."""
-    groups = [part.strip() for part in text.split(",") if part.strip()]
+    groups = [{"user": "end_user"}.get(part.strip(), part.strip()) for part in text.split(",") if part.strip()]
+    groups = list(dict.fromkeys(groups))
     unknown = [group for group in groups if group not in usage_store.GROUPS]
     if unknown or not groups:
         raise GatewayError(
@@ -102,13 +122,12 @@ def read_groups(text: str) -> list[str]:
     return groups
 
 
-def as_csv(rows: list[dict[str, Any]]) -> Response:
-    """Rows as CSV, with a header."""
+def as_csv(rows: list[dict[str, Any]], groups: list[str]) -> Response:
+    """Rows as CSV, with a header also where there is no row."""
     text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    writer = csv.DictWriter(text, fieldnames=[*groups, *usage_store.SUMS])
+    writer.writeheader()
+    writer.writerows(rows)
     return Response(text.getvalue(), media_type="text/csv; charset=utf-8")
 
 

@@ -1,6 +1,6 @@
 """A span for each attempt, by OpenTelemetry's semantic conventions for generative AI, with what it cost.
 
-The attributes are of the conventions' version 1.37 (`gen_ai.*`); cost has none there and is ours (`shipjury.*`). Nothing
+The attributes are the conventions' (`gen_ai.*`, version 1.37); cost has none there and is ours (`shipjury.*`). Nothing
 that a person wrote is in a span. The span is made when the attempt has ended: the request path pays nothing for it
 where no exporter is set up.
 """

@@ -1,13 +1,14 @@
 """What was used, summed from the ledger; and how one request went."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .tables import keys, ledger, projects
+from .focus import exact
+from .tables import keys, ledger, organisations, projects
 
 _SHOWN = (
     "kind",
@@ -28,7 +29,20 @@ _SHOWN = (
     "duration_ms",
     "time_to_first_token_ms",
 )
-GROUPS = ("project", "key", "provider", "model", "day", "cost_centre", "end_user")
+GROUPS = ("organisation", "project", "key", "provider", "model", "day", "cost_centre", "end_user")
+
+SUMS = (
+    "attempts",
+    "requests",
+    "input_tokens",
+    "cached_input_tokens",
+    "output_tokens",
+    "cost_nano_usd",
+    "cost_usd",
+    "uncertain_attempts",
+    "unpriced_attempts",
+)
+"""What each row of usage sums, beside what it is grouped by."""
 
 
 async def usage(
@@ -42,9 +56,11 @@ async def usage(
 ) -> list[dict[str, Any]]:
     """Rows of cost and tokens from ``since`` to ``until`` (days in UTC, both included).
 
-    ``unpriced_attempts`` are attempts whose model has no price: their cost is in no sum.
+    ``cost_usd`` says exactly what ``cost_nano_usd`` says. ``unpriced_attempts`` are attempts whose model has no price:
+    their cost is in no sum.
     """
     named = {
+        "organisation": organisations.c.name,
         "project": projects.c.name,
         "key": keys.c.name,
         "provider": ledger.c.provider,
@@ -73,6 +89,7 @@ async def usage(
             .label("unpriced_attempts"),
         )
         .join(projects, projects.c.id == ledger.c.project_id)
+        .outerjoin(organisations, organisations.c.id == ledger.c.organisation_id)
         .outerjoin(keys, keys.c.id == ledger.c.key_id)
         .where(ledger.c.usage_day >= since, ledger.c.usage_day <= until)
         .group_by(*columns)
@@ -83,7 +100,12 @@ async def usage(
     if project_id is not None:
         query = query.where(ledger.c.project_id == project_id)
     rows = (await connection.execute(query)).mappings()
-    return [{name: int(value) if hasattr(value, "as_tuple") else value for name, value in row.items()} for row in rows]
+    return [_plain(row) | {"cost_usd": exact(int(row["cost_nano_usd"]))} for row in rows]
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row whose sums are integers (Postgres sums bigints to numerics)."""
+    return {str(name): int(value) if hasattr(value, "as_tuple") else value for name, value in row.items()}
 
 
 async def request(connection: AsyncConnection, request_id: str, project_id: str) -> dict[str, Any] | None:
