@@ -52,11 +52,21 @@ async def write(connection: AsyncConnection, entries: Sequence[Entry], *, now: d
             rows.append(row)
     if not rows:
         return 0
-    versions = await _draw_versions(connection, rows)
-    await connection.execute(sa.insert(ledger), rows)
-    await publish(connection, *(_event(row, versions, traces[row["attempt_id"]]) for row in rows))
+    await _add(connection, rows, traces)
     await _block_overruns(connection, rows)
     return len(rows)
+
+
+async def append(connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
+    """Add rows that a person wrote (corrections) and their events, within the caller's transaction."""
+    await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    await _add(connection, rows, {})
+
+
+async def _add(connection: AsyncConnection, rows: list[dict[str, Any]], traces: dict[str, str | None]) -> None:
+    versions = await _draw_versions(connection, rows)
+    await connection.execute(sa.insert(ledger), rows)
+    await publish(connection, *(_event(row, versions, traces.get(row["attempt_id"])) for row in rows))
 
 
 def _rows(entry: Entry, held: dict[str, dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
