@@ -6,9 +6,12 @@ gets its name only when it is whole and verified.
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from .domain.models import Model, Source, Weights
 from .gguf import NotGguf, read_header
@@ -43,8 +46,8 @@ def pull(
     failures = []
     for source in sources:
         try:
-            path = _get(source, weights, folder, tell)
-            return _verified(path, Path(source.file).name, weights, folder)
+            path, stated = _get(source, weights, folder, tell)
+            return _verified(path, Path(source.file).name, stated, folder)
         except (PullFailed, WrongHash, NotGguf) as error:
             failures.append(str(error))
     raise PullFailed("; ".join(failures))
@@ -72,20 +75,22 @@ def _chosen(model: Model, quantization: str | None) -> Weights:
     raise PullFailed(f"{model.id} has no file {quantization or ''}; there are: {there}")
 
 
-def _get(source: Source, weights: Weights, folder: Path, tell: Callable[[str], None]) -> Path:
+def _get(source: Source, weights: Weights, folder: Path, tell: Callable[[str], None]) -> tuple[Path, Weights]:
+    """A file that is to be verified, and what is stated of it."""
     if source.hub is not None:
         return _from_hub(source, weights, folder, tell)
     found = locate(source, folder)
     if found is None:
         where = f"package {source.package}" if source.package else source.path
         raise PullFailed(f"{source.file} is not in {where}")
-    return found if source.package else _copied(found, folder, tell)
+    return found if source.package else _copied(found, folder, tell), weights
 
 
-def _from_hub(source: Source, weights: Weights, folder: Path, tell: Callable[[str], None]) -> Path:
+def _from_hub(source: Source, weights: Weights, folder: Path, tell: Callable[[str], None]) -> tuple[Path, Weights]:
     """The library knows addresses, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE; the partial file is ours.
 
-    Its own ``hf_hub_download`` gives each try a file of its own, so that nothing is resumed after a restart.
+    Its own ``hf_hub_download`` gives each try a file of its own, so that nothing is resumed after a restart. What the
+    hub states of the file (its hash, its size) is held against the list before anything large is downloaded.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
@@ -94,29 +99,59 @@ def _from_hub(source: Source, weights: Weights, folder: Path, tell: Callable[[st
 
     done = folder / Path(source.file).name
     if done.is_file():
-        return done
+        return done, weights
     if constants.HF_HUB_OFFLINE:
         raise PullFailed(f"{source.hub} cannot be reached: HF_HUB_OFFLINE is set")
     _room(folder, weights.size_bytes)
     tell(f"{source.hub} at {source.revision}: {source.file}")
+    address = hf_hub_url(str(source.hub), source.file, revision=source.revision)
     try:
-        found = get_hf_file_metadata(hf_hub_url(str(source.hub), source.file, revision=source.revision))
-        part = folder / ".partial" / f"{found.etag}-{done.name}"
+        found = get_hf_file_metadata(address)
+        stated = _agreed(weights, source, found.etag or "", found.size)
+        part = folder / ".partial" / f"{re.sub(r'[^A-Za-z0-9._-]', '_', found.etag or 'none')}-{done.name}"
         part.parent.mkdir(parents=True, exist_ok=True)
+        begun = part.stat().st_size if part.exists() else 0
+        _room(folder, None if found.size is None else found.size - begun)
+        headers = build_hf_headers()
+        if urlsplit(found.location).netloc != urlsplit(address).netloc:
+            headers.pop("authorization", None)  # the token is the hub's, not that of the storage that it points to
         with part.open("ab") as target:
             if found.size is None or target.tell() < found.size:
-                http_get(
-                    found.location,
-                    target,
-                    resume_size=target.tell(),
-                    headers=build_hf_headers(),
-                    expected_size=found.size,
-                )
+                http_get(found.location, target, resume_size=target.tell(), headers=headers, expected_size=found.size)
+    except (PullFailed, WrongHash):
+        raise
     except HfHubHTTPError as error:
-        raise PullFailed(f"{source.hub}: {str(error).splitlines()[0]}; a gated repository wants HF_TOKEN") from error
+        raise PullFailed(_refused(error, source)) from error
     except Exception as error:  # the library lets through errors of whichever HTTP client it uses
         raise PullFailed(_said(error, source.file)) from error
-    return part
+    return part, stated
+
+
+def _agreed(weights: Weights, source: Source, etag: str, size: int | None) -> Weights:
+    """What list and hub together state of a file; the hub's ETag of a large file is its sha256.
+
+    Raises :class:`WrongHash` where they differ.
+    """
+    hashed = etag if re.fullmatch(r"[0-9a-f]{64}", etag) else None
+    for what, ours, theirs in (("sha256", weights.sha256, hashed), ("size", weights.size_bytes, size)):
+        if ours is not None and theirs is not None and ours != theirs:
+            raise WrongHash(
+                f"{source.hub}: {source.file} has {what} {theirs} there, the list says {ours}: nothing was downloaded"
+            )
+    return replace(weights, sha256=weights.sha256 or hashed, size_bytes=weights.size_bytes or size)
+
+
+def _refused(error: Exception, source: Source) -> str:
+    from huggingface_hub.errors import GatedRepoError, RemoteEntryNotFoundError, RevisionNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return f"{source.hub} is gated: accept its terms on the hub, then set HF_TOKEN to a token that may read it"
+    if isinstance(error, RevisionNotFoundError):
+        return f"{source.hub} has no revision {source.revision}"
+    if isinstance(error, RemoteEntryNotFoundError):
+        return f"{source.hub} has no file {source.file} at {source.revision}"
+    said = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+    return f"{source.hub}: {said}; a repository that is not public wants HF_TOKEN"
 
 
 def _copied(found: Path, folder: Path, tell: Callable[[str], None]) -> Path:
