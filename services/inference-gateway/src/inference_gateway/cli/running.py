@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
 import typer
@@ -27,3 +28,14 @@ def run(work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
             await engine.dispose()
 
     return asyncio.run(main())
+
+
+def nano_usd(text: str) -> int:
+    """US dollars as they are typed, in nano-USD. Refuses what is no amount, or finer than a nano-dollar."""
+    try:
+        amount = Decimal(text.removeprefix("$")) * 10**9
+    except InvalidOperation as error:
+        raise typer.BadParameter(f"{text} is no amount of US dollars") from error
+    if not amount.is_finite() or amount != amount.to_integral_value():
+        raise typer.BadParameter(f"{text} is no amount of US dollars with at most nine digits after the point")
+    return int(amount)

@@ -1,6 +1,7 @@
 """The ledger as FOCUS 1.2 rows (FinOps Open Cost and Usage Specification): what finance tools read.
 
-One row a day, organisation, project, cost centre, key, end user, provider and model. Costs are the ledger's, exact.
+One row a day, organisation, project, cost centre, key, end user, provider and model. Costs are the ledger's, exact;
+the invoice's number is provisional, one a provider and month, until the provider's own is known.
 Attempts without a price are in no row: FOCUS knows no unknown cost, and zero would be untrue. Columns that start with
 ``x_`` are ours, as the specification has it.
 """
@@ -120,15 +121,15 @@ def _row(row: Any) -> dict[str, Any]:
         "ChargeFrequency": "Usage-Based",
         "ChargePeriodEnd": _moment(day + timedelta(days=1)),
         "ChargePeriodStart": _moment(day),
-        "ConsumedQuantity": int(row.tokens),
+        "ConsumedQuantity": f"{int(row.tokens)}.0",
         "ConsumedUnit": "Tokens",
         "ContractedCost": cost,
         "EffectiveCost": cost,
-        "InvoiceId": None,
+        "InvoiceId": f"provisional-{row.provider}-{start:%Y-%m}",
         "InvoiceIssuerName": row.provider,
         "ListCost": cost,
         "PricingCategory": "Standard",
-        "PricingQuantity": int(row.tokens),
+        "PricingQuantity": f"{int(row.tokens)}.0",
         "PricingUnit": "Tokens",
         "ProviderName": row.provider,
         "PublisherName": row.provider,
