@@ -8,6 +8,8 @@ from ..app import SERVICE, api, worker
 from ..settings import Settings
 from .accounts import budgets, keys, projects
 from .providers import providers
+from .reconcile import commands as corrections
+from .reconcile import reconcile
 from .usage import usage
 
 commands = typer.Typer(no_args_is_help=True, help="Projects, keys, budgets, providers and usage.")
@@ -16,6 +18,8 @@ commands.add_typer(keys, name="keys")
 commands.add_typer(budgets, name="budgets")
 commands.command()(providers)
 commands.command()(usage)
+commands.command()(reconcile)
+commands.add_typer(corrections, name="corrections")
 
 cli = service_cli(SERVICE, Settings, api, worker)
 cli.add_typer(commands, name="gateway")
