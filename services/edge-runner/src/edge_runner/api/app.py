@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..node import Holding, Node
 from ..observed import Meter, Seen
-from . import errors
+from . import errors, page
 from .chat import chat_answer, chat_body, chat_chunk
 from .completions import completion_answer, completion_body, completion_chunks
 from .embeddings import embeddings_answer, embeddings_body, refuse_unless_it, room_for_texts
@@ -30,14 +30,17 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
     """The ASGI app of ``/v1``. Without a token everybody who reaches the address may call."""
     app = FastAPI(title="Shipjury edge runner", version="1", docs_url=None, redoc_url=None)
     errors.install(app)
+    page.install(app)
 
     @app.get("/v1/models")
     async def models() -> Response:
-        return _json({"object": "list", "data": [_described(holding) for holding in node.models.values()]})
+        return _json(
+            {"object": "list", "data": [_described(holding, node.memory_bytes) for holding in node.models.values()]}
+        )
 
     @app.get("/v1/models/{model:path}")
     async def model(model: str) -> Response:
-        return _json(_described(_find(node, model)))
+        return _json(_described(_find(node, model), node.memory_bytes))
 
     @app.post("/v1/completions")
     async def completions(request: Request, asked: CompletionRequest) -> Response:
@@ -129,7 +132,7 @@ class _Door:
         self._wanted = f"Bearer {token.get_secret_value()}".encode() if token else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._wanted is not None:
+        if scope["type"] == "http" and self._wanted is not None and scope["path"] not in page.PAGE_PATHS:
             shown = dict(scope["headers"]).get(b"authorization", b"")
             if not hmac.compare_digest(shown, self._wanted):
                 refusal = ApiError(401, "invalid_token", "this node answers only calls with its token")
@@ -169,7 +172,7 @@ def _client(holding: Holding) -> Any:
     return holding.supervisor.client
 
 
-def _described(holding: Holding) -> dict[str, Any]:
+def _described(holding: Holding, memory: int) -> dict[str, Any]:
     return {
         "id": holding.model.id,
         "object": "model",
@@ -194,3 +197,6 @@ def _id(kind: str) -> str:
 
 def _json(body: Any) -> Response:
     return Response(orjson.dumps(body), media_type="application/json")
+        "resident_bytes": holding.resident_bytes(),
+        "memory_bytes": memory,
+        "tokens_per_second": holding.supervisor.status.tokens_per_second,
