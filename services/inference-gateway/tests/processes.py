@@ -4,13 +4,14 @@ import asyncio
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from shipjury_standalone.ports import free_port
+from shipjury_standalone import children
+from shipjury_standalone.ports import answers, free_port
 from shipjury_standalone.testing import wait_until
 
 
@@ -35,7 +36,7 @@ class Running:
             await self.process.wait()
 
 
-async def start(role: str, environment: dict[str, str], log: Path) -> Running:
+async def start(role: str, environment: dict[str, str], log: Path, *, seconds: float = 100) -> Running:
     """`python -m inference_gateway ROLE`, ready when this returns."""
     public, operators = free_port(), free_port()
     ports = {"GATEWAY_PUBLIC_PORT": str(public), "GATEWAY_OPERATOR_PORT": str(operators)}
@@ -51,7 +52,7 @@ async def start(role: str, environment: dict[str, str], log: Path) -> Running:
         )
     running = Running(process, f"http://127.0.0.1:{public}")
     if role == "api":
-        await wait_until(lambda: _answers(running), seconds=100)
+        await wait_until(lambda: _answers(running), seconds=seconds)
     return running
 
 
@@ -68,3 +69,32 @@ async def _answers(running: Running) -> bool:
 def environment(values: dict[str, Any]) -> dict[str, str]:
     """Settings as environment variables."""
     return {f"GATEWAY_{name.upper()}": str(value) for name, value in values.items()}
+
+
+@dataclass
+class Broker:
+    """The embedded broker over one data folder, taken away and brought back at the same port."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    child: children.Child | None = None
+
+    @property
+    def address(self) -> str:
+        """Its bootstrap servers."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self.child = children.start(
+            "The broker",
+            [sys.executable, "-m", "shipjury_broker", "--data", str(self.folder), "--port", str(self.port)],
+            log=children.into_file(self.folder.with_suffix(".log")),
+            environment=dict(os.environ),
+        )
+        self.child.wait_until(lambda: answers(self.port), seconds=60)
+
+    def stop(self) -> None:
+        """Take it away."""
+        if self.child is not None:
+            self.child.stop()

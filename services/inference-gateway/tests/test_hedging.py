@@ -85,7 +85,7 @@ async def test_without_a_share_or_measurements_nothing_is_hedged(start: Any) -> 
 
 
 async def test_when_both_fail_the_next_is_tried_and_when_all_fail_the_error_names_each(start: Any) -> None:
-    gateway = await start(hedge_share=1.0, first_token_seconds=0.6, retries=0)
+    gateway = await start(hedge_share=1.0, first_token_seconds=1.5, retries=0)
     await measured(gateway)
     text = "fault=hang@alpha fault=503@beta"
     order = {"order": ["alpha", "beta", "gamma"]}

@@ -10,18 +10,15 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-import sqlalchemy as sa
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from inference_gateway.store.admission import SHARDS, stream
-from inference_gateway.store.resp import RedisPipe
-from inference_gateway.store.tables import ledger
 from shipjury_standalone.embedded.redis import Redis
 from shipjury_standalone.testing import wait_until
 
 from .conftest import KEY, PROVIDERS, write_providers
 from .processes import Running, environment, start
+from .truth import hold, settled
 
 REQUESTS = 640
 CLIENTS = 16
@@ -129,6 +126,8 @@ async def scene(make_database: Any, kafka: str, simulator: str, tmp_path: Path) 
             "instance_dead_seconds": 3,
             "heartbeat_seconds": 0.5,
             "admission_seconds": 1,
+            "hedge_share": 1,
+            "journal_dir": tmp_path / "journal",
         }
     ) | {f"{name.upper()}_KEY": f"{name}-secret" for name in PROVIDERS}
     made = Scene(settings, database_url, simulator, tmp_path / "log")
@@ -169,49 +168,3 @@ async def test_no_attempt_is_missing_or_twice_though_redis_is_killed(scene: Scen
         assert figures["certain"] >= 300
     finally:
         redis.stop()
-
-
-async def settled(redis_url: str) -> None:
-    """Wait until nothing is open and every entry is in the ledger."""
-    pipe = RedisPipe(redis_url)
-
-    async def empty() -> bool:
-        waiting = sum([await pipe.call("XLEN", stream(shard)) for shard in range(SHARDS)])  # type: ignore[misc]
-        keys = await pipe.call("KEYS", "sj:*:open:*")
-        return waiting == 0 and keys == []
-
-    await wait_until(empty, seconds=40)
-    await pipe.close()
-
-
-async def hold(connection: AsyncConnection, lines: dict[str, dict[str, Any]], whole: list[str]) -> dict[str, int]:
-    """Hold the ledger against the providers' own account; returns the figures."""
-    rows = [dict(row) for row in (await connection.execute(sa.select(ledger).order_by(ledger.c.id))).mappings()]
-    effective: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        if row["kind"] != "reversal":
-            assert row["kind"] == "correction" or row["attempt_id"] not in effective, "an attempt stands twice"
-            effective[row["attempt_id"]] = row
-    assert not set(lines) - set(effective), "attempts are missing in the ledger"
-    certain = {attempt: row for attempt, row in effective.items() if row["outcome"] != "uncertain"}
-    billed = {attempt: lines[attempt]["nano_usd"] if attempt in lines else 0 for attempt in certain}
-    assert {attempt: row["cost_nano_usd"] for attempt, row in certain.items()} == billed
-    for attempt, row in effective.items():
-        if row["outcome"] == "uncertain":
-            assert row["cost_nano_usd"] == row["bound_nano_usd"]
-            assert row["cost_nano_usd"] >= lines.get(attempt, {"nano_usd": 0})["nano_usd"]
-    ended_well = {
-        row["request_id"] for row in effective.values() if row["outcome"] == "ok" or row["reason"] == "usage_missing"
-    }
-    assert not set(whole) - ended_well, "who saw the end of an answer may rely on its bill"
-    events = await connection.scalar(sa.text("SELECT count(*) FROM outbox WHERE topic = 'inference.usage.v1'"))
-    assert events == len(rows), "every row has its event, once"
-    lost = sum(1 for row in effective.values() if row["reason"] == "instance_lost")
-    return {
-        "attempts": len(effective),
-        "certain": len(certain),
-        "certain_nano_usd": sum(billed.values()),
-        "uncertain": len(effective) - len(certain),
-        "of_killed_gateways": lost,
-        "answers_seen_whole": len(whole),
-    }

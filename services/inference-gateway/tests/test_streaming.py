@@ -53,7 +53,7 @@ async def test_when_every_provider_fails_the_error_says_who_and_how(gateway: Any
 
 
 async def test_without_fallbacks_the_first_failure_is_the_answer(gateway: Any) -> None:
-    route = AB | {"allow_fallbacks": False}
+    route = {"order": ["alpha"], "allow_fallbacks": False}
     status, answer, headers = await gateway.chat("fault=429-retry-after", model="sim-chat", provider=route, stream=True)
     assert (status, headers["retry-after"]) == (429, "2")
     assert answer["error"]["provider"] == "alpha"

@@ -11,7 +11,8 @@ from .. import metrics
 from ..domain.bounds import IMAGE_TOKENS, bound
 from ..domain.budgets import charges, exceeded
 from ..domain.errors import GatewayError
-from ..domain.plan import Candidate, Plan
+from ..domain.ordering import Candidate
+from ..domain.plan import Plan
 from ..domain.usage import Bill, bill
 from ..store.accounts import Account
 from ..store.admission import (
@@ -36,7 +37,8 @@ from .settling import Settling
 @dataclass(slots=True)
 class Job:
     """One request on its way: who asks what, where it may go, and where its answer goes. ``until`` is its deadline on
-    the event loop's clock; ``attempts`` counts those that began."""
+    the event loop's clock; ``prefix`` names the beginning of its prompt, where that matters; ``attempts`` counts those
+    that began."""
 
     request_id: str
     asked: Asked
@@ -48,6 +50,7 @@ class Job:
     cost_centre: str | None
     trace: str | None
     until: float
+    prefix: str = ""
     attempts: int = 0
     failed: list[dict[str, object]] = field(default_factory=list)
 

@@ -6,6 +6,7 @@ An attempt is settled before the client sees the end of its answer, so that who 
 """
 
 import asyncio
+import random
 import time
 from datetime import UTC, datetime
 
@@ -13,8 +14,10 @@ from uuid_utils import uuid7
 
 from shipjury_delivery.telemetry import current_traceparent
 
+from ..domain.affinity import Warmth, prefix_of
 from ..domain.errors import GatewayError
 from ..domain.health import Health
+from ..domain.ordering import Circumstances
 from ..domain.plan import Plan, plan, refusal
 from ..settings import Settings
 from ..store.accounts import Account, digest
@@ -29,6 +32,9 @@ from .settling import Settling
 from .trying import Trying
 from .upstream import Upstreams
 
+_BY_PROMPT = frozenset({"cheapest", "affinity", "weighted"})
+"""Sorts that look at what a provider may have cached of the prompt."""
+
 
 class Requests:
     """Serves `/v1/chat/completions`, `/v1/completions` and `/v1/embeddings` as an ASGI app."""
@@ -37,6 +43,7 @@ class Requests:
         self, settings: Settings, snapshots: Snapshots, admission: Admission, settling: Settling, upstreams: Upstreams
     ) -> None:
         self.health: dict[tuple[str, str], Health] = {}
+        self._warmth = Warmth()
         self._settings = settings
         self._snapshots = snapshots
         self._trying = Trying(
@@ -45,6 +52,7 @@ class Requests:
             upstreams,
             self.health,
             lambda deployment: snapshots.current.access(deployment),
+            self._warmth,
         )
         self._running = 0
 
@@ -76,13 +84,18 @@ class Requests:
         account = self.authenticate(scope)
         raw = await read_body(receive, self._settings.max_body_bytes, header(scope, b"content-length"))
         asked = named_by(scope, read(scope["path"], raw, self._snapshots.current.catalogue))
-        made = self._plan(asked, account)
+        prefix = ""
+        if asked.route.sort in _BY_PROMPT:
+            prefix = prefix_of(asked.body, account.project_id)
+        made = self._plan(asked, account, prefix)
         label = cost_centre(scope, account)
         until = asyncio.get_running_loop().time() + self._settings.request_seconds
         presence = Presence(receive)
         try:
             await self._trying.answer(
-                Job(request_id, asked, account, made, presence, send, named, label, current_traceparent(), until)
+                Job(
+                    request_id, asked, account, made, presence, send, named, label, current_traceparent(), until, prefix
+                )
             )
         finally:
             presence.end()
@@ -100,18 +113,25 @@ class Requests:
             raise GatewayError("project_blocked", f"the project is blocked: {account.blocked}")
         return account
 
-    def _plan(self, asked: Asked, account: Account) -> Plan:
+    def _plan(self, asked: Asked, account: Account, prefix: str) -> Plan:
         now = time.monotonic()
         deployments = self._snapshots.current.catalogue.by_model[asked.model]
+        route = asked.route
         made = plan(
             deployments,
             asked.need,
-            asked.route,
+            route,
             account.policy,
             self.health,
             now=now,
             unix_time=time.time(),
             today=datetime.now(UTC).date(),
+            about=Circumstances(
+                stream=asked.stream,
+                draw=random.getrandbits(64) if route.sort == "weighted" else 0,
+                prefix=prefix,
+                cached=lambda one: self._warmth.cached(prefix, one.id, now),
+            ),
         )
         if not made.candidates:
             waits = [self.health[one.id].retry_in(now) for one in deployments if one.id in self.health]

@@ -16,10 +16,11 @@ import structlog
 
 from .. import metrics
 from ..adapters.access import Access
+from ..domain.affinity import Warmth
 from ..domain.catalogue import Deployment
 from ..domain.errors import GatewayError
 from ..domain.health import Health
-from ..domain.plan import Candidate
+from ..domain.ordering import Candidate
 from ..domain.usage import Bill
 from ..settings import Settings
 from .answers import End
@@ -31,6 +32,7 @@ from .upstream import Upstreams
 
 _log = structlog.get_logger("inference_gateway.trying")
 _BACK_OFF_S, _MAX_BACK_OFF_S = 0.1, 2.0
+_MOST_RULED_OUT = 8
 _JSON = (b"content-type", b"application/json")
 _SSE = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
@@ -56,12 +58,14 @@ class Trying:
         upstreams: Upstreams,
         health: dict[tuple[str, str], Health],
         access: Callable[[Deployment], Access],
+        warmth: Warmth,
     ) -> None:
         self._settings = settings
         self._booking = booking
         self._upstreams = upstreams
         self._health = health
         self._access = access
+        self._warmth = warmth
         self._allowance = Allowance(settings.hedge_share)
         self._drains: set[asyncio.Task[Tried | None]] = set()
 
@@ -163,6 +167,8 @@ class Trying:
             await asyncio.shield(self._booking.settle(reservation, candidate, lost, started))
             raise
         _judge(health, end, started, stream=job.asked.stream)
+        if job.prefix and end.tokens is not None:
+            self._warmth.note(job.prefix, deployment.id, end.tokens.cached_input, time.monotonic())
         billed = await self._booking.settle(reservation, candidate, end, started)
         if end.retry_after_s:
             await self._booking.cool(reservation, min(end.retry_after_s, 3600.0))
@@ -269,7 +275,11 @@ def _headers(job: Job, candidate: Candidate, number: int, *, hedge: bool) -> Hea
         (b"x-shipjury-provider", candidate.deployment.provider.encode()),
         (b"x-shipjury-model", candidate.deployment.model.encode("latin-1", "replace")),
         (b"x-shipjury-attempts", str(number + 1).encode()),
+        (b"x-shipjury-sort", job.made.sort.encode()),
     ]
+    if job.made.ruled_out:
+        told = ", ".join(f"{out.deployment.provider}={out.rule}" for out in job.made.ruled_out[:_MOST_RULED_OUT])
+        named.append((b"x-shipjury-ruled-out", told.encode("latin-1", "replace")))
     if hedge:
         named.append((b"x-shipjury-hedge", b"won"))
     return named

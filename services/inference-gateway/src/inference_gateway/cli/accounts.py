@@ -30,6 +30,8 @@ def create_project(
     cost_centre: Annotated[str | None, typer.Option(help="Label of its cost centre.")] = None,
     allow_unpriced: Annotated[bool, typer.Option(help="Whether models without a price may be called.")] = False,
     private: Annotated[bool, typer.Option(help="Whether its data may go to edge nodes only.")] = False,
+    zdr: Annotated[bool, typer.Option(help="Whether its data may go only to who keeps none of it.")] = False,
+    region: Annotated[list[str] | None, typer.Option(help="Region that its data may go to; repeat it.")] = None,
 ) -> None:
     """Make a project; one of this name is left as it is."""
     typer.echo(
@@ -41,6 +43,8 @@ def create_project(
                 cost_centre=cost_centre,
                 allow_unpriced=allow_unpriced,
                 private=private,
+                zdr=zdr,
+                regions=tuple(region or ()),
             )
         )
     )

@@ -56,6 +56,8 @@ class Deployment:
     max_output_tokens: int | None = None
     image_tokens: int | None = None
     quantization: str | None = None
+    region: str | None = None
+    """Where it processes data, such as `eu`; ``None``: it does not say."""
     prices: tuple[Price, ...] = ()
     zdr: bool = False
     trains_on_data: bool | None = None

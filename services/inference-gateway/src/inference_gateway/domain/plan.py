@@ -4,20 +4,21 @@ Filters first: what can't serve the request losslessly, or is not allowed to, is
 order. The result explains itself (`GET /v1/requests/{id}`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from fractions import Fraction
 from typing import Any
 
-from .bounds import Size, expected
+from .bounds import Size
 from .catalogue import Deployment
 from .errors import GatewayError
 from .health import Health
 from .money import Price, price_on
+from .ordering import Candidate, Circumstances, order
 from .routing import Route
 
 _IDLE = Health()
+_USUAL = Circumstances()
 _PARAMETER, _POLICY, _ROUTE, _AVAILABILITY = "parameter", "policy", "route", "availability"
 
 
@@ -36,21 +37,16 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What key and project allow. An empty set of models or providers allows all."""
+    """What key and project allow. An empty set of models, providers or regions allows all. ``private`` data goes to
+    edge nodes only; ``zdr`` lets it go only to who keeps none of it."""
 
     models: frozenset[str] = frozenset()
     providers: frozenset[str] = frozenset()
     allow_unpriced: bool = False
     private: bool = False
+    zdr: bool = False
+    regions: frozenset[str] = frozenset()
     preferred: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A deployment that may serve the request, with the price that holds today (``None``: unpriced)."""
-
-    deployment: Deployment
-    price: Price | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +68,12 @@ class Plan:
     sort: str
 
     def explain(self) -> dict[str, Any]:
-        """As stored and shown to the client."""
+        """As stored and shown to the client. ``figures`` are what the sort ranked the candidates by, less being
+        better: nano-USD, seconds, a share of the provider's slots."""
         return {
             "sort": self.sort,
             "candidates": [f"{c.deployment.provider}/{c.deployment.model}" for c in self.candidates],
+            "figures": [c.figure for c in self.candidates],
             "ruled_out": [
                 {"provider": r.deployment.provider, "model": r.deployment.model, "rule": r.rule} for r in self.ruled_out
             ],
@@ -92,6 +90,7 @@ def plan(
     now: float,
     unix_time: float,
     today: date,
+    about: Circumstances = _USUAL,
 ) -> Plan:
     """Plan a request. ``now`` is monotonic, ``unix_time`` wall clock, both in seconds."""
     candidates: list[Candidate] = []
@@ -110,57 +109,12 @@ def plan(
             group, rule, param = objection
             ruled_out.append(RuledOut(deployment, group, rule, param))
     if len(candidates) > 1:
-        candidates = order(candidates, need, route, policy, health)
+        candidates = order(candidates, need.size, route, policy.preferred, health, about)
         if not route.allow_fallbacks:
-            candidates = candidates[:1]
+            # As in OpenRouter's dialect: a named order is kept to, and without one the best alone is tried.
+            named = [one for one in candidates if one.deployment.provider in route.order]
+            candidates = named or candidates[:1]
     return Plan(tuple(candidates), tuple(ruled_out), route.sort)
-
-
-def order(
-    candidates: Sequence[Candidate],
-    need: Need,
-    route: Route,
-    policy: Policy,
-    health: Mapping[tuple[str, str], Health],
-) -> list[Candidate]:
-    """Candidates from best to worst: named order first, then what meets the preferences, then the sort."""
-
-    def rank(candidate: Candidate) -> tuple[Any, ...]:
-        deployment = candidate.deployment
-        seen = health.get(deployment.id, _IDLE)
-        named = route.order.index(deployment.provider) if deployment.provider in route.order else len(route.order)
-        slow = deployment.cold and route.sort in ("fastest", "throughput")
-        sorting = _sort_key(candidate, seen, need, route, policy)
-        return (named, slow, _misses(seen, route), *sorting, deployment.cold, deployment.id)
-
-    return sorted(candidates, key=rank)
-
-
-def _sort_key(
-    candidate: Candidate, seen: Health, need: Need, route: Route, policy: Policy
-) -> tuple[float, float | Fraction]:
-    if route.sort == "cheapest":
-        if candidate.price is None:
-            return (1.0, 0.0)
-        return (0.0, candidate.price.exact(expected(need.size, candidate.deployment.max_output_tokens)))
-    if route.sort == "preferred":
-        listed = policy.preferred
-        provider = candidate.deployment.provider
-        return (float(listed.index(provider)) if provider in listed else float(len(listed)), 0.0)
-    if route.sort == "throughput":
-        return (0.0, -(seen.tokens_per_s or 0.0))
-    # Unmeasured ones come first, so that each is measured once. Load breaks near-ties (least busy).
-    return (0.0 if seen.ttft_s is None else 1.0, round(seen.ttft_s or 0.0, 2) + seen.in_flight * 0.001)
-
-
-def _misses(seen: Health, route: Route) -> int:
-    slow = route.preferred_max_latency is not None and (seen.ttft_s or 0.0) > route.preferred_max_latency
-    thin = (
-        route.preferred_min_throughput is not None
-        and seen.tokens_per_s is not None
-        and seen.tokens_per_s < route.preferred_min_throughput
-    )
-    return int(slow) + int(thin)
 
 
 Objection = tuple[str, str, str | None]
@@ -177,8 +131,12 @@ def _by_route(deployment: Deployment, route: Route, price: Price | None) -> Obje
         return _ROUTE, "other_labels", None
     if route.quantizations and (deployment.quantization or "").lower() not in route.quantizations:
         return _ROUTE, "quantization", None
+    if route.private and deployment.kind != "edge":
+        return _ROUTE, "data_is_private", None
     if route.zdr and not (deployment.zdr or deployment.kind == "edge"):
         return _ROUTE, "no_zero_data_retention", None
+    if route.regions and deployment.region not in route.regions:
+        return _ROUTE, "other_region", None
     if route.deny_data_collection and deployment.kind != "edge" and deployment.trains_on_data is not False:
         return _ROUTE, "may_collect_data", None
     limits = ((route.max_input_price, "input"), (route.max_output_price, "output"))
@@ -195,6 +153,10 @@ def _by_policy(deployment: Deployment, policy: Policy, price: Price | None) -> O
         return _POLICY, "provider_not_allowed", None
     if policy.private and deployment.kind != "edge":
         return _POLICY, "data_is_private", None
+    if policy.zdr and not (deployment.zdr or deployment.kind == "edge"):
+        return _POLICY, "no_zero_data_retention", None
+    if policy.regions and deployment.region not in policy.regions:
+        return _POLICY, "other_region", None
     if price is None and not policy.allow_unpriced:
         return _POLICY, "unpriced", None
     return None

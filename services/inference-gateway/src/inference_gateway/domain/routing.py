@@ -11,8 +11,8 @@ from typing import Any
 from .catalogue import KINDS, Catalogue
 from .errors import GatewayError
 
-SORTS = ("fastest", "cheapest", "preferred")
-_SORT_NAMES = {"price": "cheapest", "latency": "fastest", "throughput": "throughput"} | {sort: sort for sort in SORTS}
+SORTS = ("fastest", "cheapest", "preferred", "weighted", "least_busy", "affinity", "throughput")
+_SORT_NAMES = {"price": "cheapest", "latency": "fastest"} | {sort: sort for sort in SORTS}
 _FIELDS = frozenset(
     {
         "order",
@@ -28,6 +28,9 @@ _FIELDS = frozenset(
         "preferred_max_latency",
         "preferred_min_throughput",
         "labels",
+        "weights",
+        "regions",
+        "data",
     }
 )
 
@@ -52,6 +55,12 @@ class Route:
     edge_only: bool = False
     labels: frozenset[tuple[str, str]] = frozenset()
     """Labels that an edge node must have; no cloud provider has any."""
+    weights: frozenset[tuple[str, float]] = frozenset()
+    """Shares of providers, for the sort `weighted`."""
+    regions: frozenset[str] = frozenset()
+    """Where data may be processed; a provider that does not say where it is is nowhere."""
+    private: bool = False
+    """Data that may not leave the organisation's own nodes."""
 
 
 DEFAULT = Route()
@@ -105,12 +114,18 @@ def read_provider_field(value: Any, route: Route, catalogue: Catalogue) -> Route
     max_price = value.get("max_price") or {}
     if not isinstance(max_price, dict) or set(max_price) - {"prompt", "completion"}:
         raise _invalid("max_price", "an object of `prompt` and `completion`, in USD per million tokens")
+    if value.get("data", "any") not in ("any", "private"):
+        raise _invalid("data", "`any` or `private`")
+    _flag(value, "require_parameters", default=True)  # It holds whatever it says: nothing is ever left out.
     labels = value.get("labels") or {}
     if not isinstance(labels, dict) or not all(isinstance(text, str) for text in labels.values()):
-        raise _invalid("labels", "an object of strings, such as {\"site\": \"office\"}")
+        raise _invalid("labels", 'an object of strings, such as {"site": "office"}')
     return replace(
         route,
         labels=frozenset(labels.items()),
+        weights=_weights(value.get("weights"), catalogue),
+        regions=frozenset(text.lower() for text in _strings(value, "regions")),
+        private=value.get("data") == "private",
         sort=_sort(value.get("sort"), route.sort),
         order=order,
         only=frozenset(only) or route.only,
@@ -126,6 +141,18 @@ def read_provider_field(value: Any, route: Route, catalogue: Catalogue) -> Route
     )
 
 
+def _weights(value: Any, catalogue: Catalogue) -> frozenset[tuple[str, float]]:
+    if value is None:
+        return frozenset()
+    if not isinstance(value, dict) or not all(
+        isinstance(weight, int | float) and not isinstance(weight, bool) and 0 <= weight < 1e9
+        for weight in value.values()
+    ):
+        raise _invalid("weights", "an object of numbers by provider, at least 0")
+    _known(tuple(value), catalogue)
+    return frozenset((provider, float(weight)) for provider, weight in value.items())
+
+
 def _sort(value: Any, default: str) -> str:
     if isinstance(value, dict):
         value = value.get("by")
@@ -137,7 +164,9 @@ def _sort(value: Any, default: str) -> str:
 
 
 def _strings(value: dict[str, Any], name: str) -> tuple[str, ...]:
-    items = value.get(name) or []
+    items = value.get(name)
+    if items is None:
+        return ()
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise _invalid(name, "a list of strings")
     return tuple(items)

@@ -24,6 +24,8 @@ class NewProject(_Strict):
     cost_centre: str | None = None
     allow_unpriced: bool = False
     private: bool = False
+    zdr: bool = False
+    regions: tuple[str, ...] = ()
     preferred: tuple[str, ...] = ()
 
 
@@ -33,6 +35,8 @@ class ProjectChange(_Strict):
     cost_centre: str | None = None
     allow_unpriced: bool | None = None
     private: bool | None = None
+    zdr: bool | None = None
+    regions: tuple[str, ...] | None = None
     preferred: tuple[str, ...] | None = None
     blocked: str | None = None
 
@@ -71,8 +75,8 @@ def account_routes(engine: AsyncEngine) -> APIRouter:
     @routes.patch("/projects/{project}")
     async def change_project(project: str, change: ProjectChange) -> Response:
         fields = change.model_dump(exclude_unset=True)
-        if "preferred" in fields:
-            fields["preferred"] = list(fields["preferred"] or ())
+        for name in fields.keys() & {"preferred", "regions"}:
+            fields[name] = list(fields[name] or ())
         async with engine.begin() as connection:
             await _found(accounts.change_project(connection, project, **fields))
         return json_answer({"id": project})

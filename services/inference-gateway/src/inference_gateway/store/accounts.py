@@ -56,6 +56,8 @@ async def make_project(
     cost_centre: str | None = None,
     allow_unpriced: bool = False,
     private: bool = False,
+    zdr: bool = False,
+    regions: tuple[str, ...] = (),
     preferred: tuple[str, ...] = (),
 ) -> str:
     """The id of the project of this name; it and its organisation are made where they do not exist."""
@@ -71,6 +73,8 @@ async def make_project(
             cost_centre=cost_centre,
             allow_unpriced=allow_unpriced,
             private=private,
+            zdr=zdr,
+            regions=list(regions),
             preferred=list(preferred),
         )
         .on_conflict_do_nothing(index_elements=["name"])
@@ -169,7 +173,7 @@ async def remove_budget(connection: AsyncConnection, budget_id: str) -> bool:
 
 
 async def change_project(connection: AsyncConnection, project: str, **changes: Any) -> None:
-    """Change fields of a project: cost_centre, allow_unpriced, private, preferred, blocked."""
+    """Change fields of a project: cost_centre, allow_unpriced, private, zdr, regions, preferred, blocked."""
     owner = await project_id(connection, project)
     await connection.execute(sa.update(projects).where(projects.c.id == owner).values(**changes))
 
@@ -204,6 +208,8 @@ async def accounts(connection: AsyncConnection) -> dict[bytes, Account]:
             projects.c.cost_centre,
             projects.c.allow_unpriced,
             projects.c.private,
+            projects.c.zdr,
+            projects.c.regions,
             projects.c.preferred,
             projects.c.blocked,
         )
@@ -224,6 +230,8 @@ async def accounts(connection: AsyncConnection) -> dict[bytes, Account]:
                 providers=frozenset(row.providers),
                 allow_unpriced=row.allow_unpriced,
                 private=row.private,
+                zdr=row.zdr,
+                regions=frozenset(row.regions),
                 preferred=tuple(row.preferred),
             ),
             budgets=tuple(

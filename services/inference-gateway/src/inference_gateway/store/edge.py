@@ -89,6 +89,7 @@ async def deployments(connection: AsyncConnection, price: Price) -> list[Deploym
                     drain_when_gone=False,
                     refuse=refuse,
                     labels=frozenset(node.labels.items()),
+                    region=node.labels.get("region"),
                     cold=model["state"] == "unloaded",
                     beat_deadline=node.beat_at.timestamp() + MISSED_BEATS * node.heartbeat_seconds,
                 )

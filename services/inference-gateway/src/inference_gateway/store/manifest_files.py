@@ -119,6 +119,7 @@ class Manifest(_Strict):
     image_tokens: int | None = None
     cancelled_stream_still_billed: bool = True
     zero_data_retention: bool = False
+    region: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$")
     trains_on_data: bool | None = None
     max_concurrency: int = Field(default=64, ge=1)
     models: tuple[ModelEntry, ...] = ()

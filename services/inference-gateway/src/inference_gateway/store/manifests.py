@@ -104,6 +104,7 @@ def _deployment(manifest: Manifest, model: ModelEntry) -> Deployment:
         quantization=model.quantization,
         prices=tuple(_price(manifest.id, price) for price in model.prices),
         zdr=manifest.zero_data_retention,
+        region=manifest.region,
         trains_on_data=manifest.trains_on_data,
         max_concurrency=manifest.max_concurrency,
         usage_in_stream=asks,

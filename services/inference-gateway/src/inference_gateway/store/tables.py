@@ -22,6 +22,8 @@ projects = sa.Table(
     *_texts("organisation_id", "name", "cost_centre", "blocked"),
     sa.Column("allow_unpriced", sa.Boolean),
     sa.Column("private", sa.Boolean),
+    sa.Column("zdr", sa.Boolean),
+    sa.Column("regions", ARRAY(sa.Text)),
     sa.Column("preferred", ARRAY(sa.Text)),
     sa.Column("ledger_version", sa.BigInteger),
     sa.Column("throttle_requests_per_minute", sa.BigInteger),
