@@ -18,6 +18,7 @@ from inference_gateway.adapters.aws import Signed
 from inference_gateway.adapters.converse_stream import ConverseTranslator
 from inference_gateway.adapters.entra import EntraApplication
 from inference_gateway.adapters.google import GoogleAccount
+from inference_gateway.adapters.limits import wait_of
 from inference_gateway.domain.catalogue import Deployment
 from inference_gateway.domain.errors import GatewayError
 from tests.sim.converse import frame
@@ -193,10 +194,24 @@ async def test_the_signature_is_the_one_that_amazon_computes(simulator: str) -> 
             assert response.status == 403
 
 
-async def lifetime(simulator: str, **changes: Any) -> None:
-    """Set how the simulator sells tokens."""
-    async with aiohttp.ClientSession() as session, session.post(f"{simulator}/_sim/tokens", json=changes):
-        pass
+@pytest.mark.parametrize(
+    ("status", "headers", "wait"),
+    [
+        (503, {"Retry-After": "7"}, "7"),
+        (429, {"Retry-After": "7", "retry-after-ms": "1500"}, "1.5"),
+        (429, {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}, "360.0"),
+        (429, {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "20ms"}, "0.02"),
+        (429, {"x-ratelimit-remaining-tokens-minute": "0", "x-ratelimit-reset-tokens-minute": "2.0"}, "2.0"),
+        (429, {"x-ratelimit-remaining-tokens": "5", "x-ratelimit-reset-tokens": "6m0s"}, None),
+        (429, {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "soon"}, None),
+        (500, {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}, None),
+        (429, {}, None),
+    ],
+)
+def test_each_dialect_of_rate_limits_says_how_long_to_wait(
+    status: int, headers: dict[str, str], wait: str | None
+) -> None:
+    assert wait_of(status, headers) == wait
 
 
 class Counted(Bought):

@@ -3,12 +3,16 @@
 Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 """
 
+import logging
 from collections.abc import Mapping
 
 from botocore.auth import SigV4Auth  # type: ignore[import-untyped]
 from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
 from botocore.credentials import Credentials  # type: ignore[import-untyped]
 from pydantic import SecretStr
+
+# It logs what it signs, and with it the session's token.
+logging.getLogger("botocore.auth").setLevel(logging.INFO)
 
 
 class Signed:

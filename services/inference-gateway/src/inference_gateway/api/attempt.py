@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from ..adapters.access import Access
+from ..adapters.limits import wait_of
 from ..domain.catalogue import Deployment
 from ..domain.errors import GatewayError
 from .answers import MAX_ERROR_BYTES, End, broken_before, cut, refused, stalled, whole
@@ -112,7 +113,7 @@ class Attempt:
     ) -> End:
         if response.status != 200:
             raw = await response.content.read(MAX_ERROR_BYTES)
-            return refused(self._deployment, response.status, raw, response.headers.get("Retry-After"))
+            return refused(self._deployment, response.status, raw, wait_of(response.status, response.headers))
         if not self._asked.stream:
             return await whole(response, self._asked, self._deployment)
         return await self._relay(response, deadline, started, headers)
