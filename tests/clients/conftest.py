@@ -101,7 +101,7 @@ def gateway(embedded_postgres: Postgres, tmp_path_factory: pytest.TempPathFactor
             environment={**os.environ, **environment},
         )
         address = Address(f"http://127.0.0.1:{public}")
-        running.wait_until(lambda: _admits(address), seconds=60)
+        running.wait_until(lambda: _admits(address), seconds=110)
         yield address
     finally:
         if running is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from . import chromium
 
-LEFT_OUT = "not containers and not slow"
+LEFT_OUT = "not containers and not slow and not clients"
 
 
 def run_tests(root: Path, arguments: list[str]) -> int:
