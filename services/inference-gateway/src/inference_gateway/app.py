@@ -26,7 +26,9 @@ from .store.handing_over import HandingOver
 from .store.journal import Journal
 from .store.remembering import Remembering
 from .store.resp import RedisPipe
+from .store.secrets import Secrets
 from .store.snapshot import Snapshots
+from .store.vault import Vault
 from .watching import Watch
 
 SERVICE = "gateway"
@@ -45,10 +47,13 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
     upstreams = Upstreams(
         edge_networks=settings.edge_networks, edge_token=settings.edge_token, connect_s=settings.connect_seconds
     )
+    vault = Vault(settings.credentials_keys)
     snapshots = Snapshots(
         engine,
         providers(settings),
         edge.edge_price(settings.edge_input_price, settings.edge_output_price),
+        secrets=Secrets(os.environ, settings.credentials_dir),
+        vault=vault,
     )
     try:
         await _bootstrap(engine, settings)
@@ -57,7 +62,7 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
         rest = public_api(engine, snapshots, requests.authenticate, requests.health)
         yield Api(
             public=Dispatch(requests, rest, max_body_bytes=settings.max_body_bytes),
-            operator=operator_api(engine, snapshots),
+            operator=operator_api(engine, snapshots, vault),
             background=(
                 snapshots.keep_fresh,
                 partial(_beat, admission, remembering, settings.heartbeat_seconds),

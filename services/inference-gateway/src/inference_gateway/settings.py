@@ -30,6 +30,11 @@ class Settings(ServiceSettings):
     credentials_dir: Path | None = Field(
         default=None, description="Folder of mounted secrets: a file `GROQ_API_KEY` holds what the variable would."
     )
+    credentials_keys: SecretStr | None = Field(
+        default=None,
+        description="Keys that stored provider credentials are encrypted with, comma-separated: the first encrypts, "
+        "all decrypt. `shipjury gateway credentials new-key` makes one.",
+    )
     shipped_providers: bool = Field(default=True, description="Whether the shipped provider files are used.")
     bootstrap_project: str = Field(default="panel", description="Project that the bootstrap key belongs to.")
     bootstrap_key: SecretStr | None = Field(

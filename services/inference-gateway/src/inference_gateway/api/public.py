@@ -45,15 +45,15 @@ def public_api(
     @app.get("/v1/models")
     async def models(request: Request) -> Response:
         account = authenticate(request.scope)
-        by_model = snapshots.current.catalogue.by_model
-        names = sorted({one.name for deployments in by_model.values() for one in deployments})
-        shown = [_model(name, by_model[name], account, health) for name in names]
+        current = snapshots.current
+        names = sorted({one.name for deployments in current.catalogue.by_model.values() for one in deployments})
+        shown = [_model(name, current.deployments(name, account.project_id), account, health) for name in names]
         return _json({"object": "list", "data": [one for one in shown if one is not None]})
 
     @app.get("/v1/models/{model:path}")
     async def model(request: Request, model: str) -> Response:
         account = authenticate(request.scope)
-        found = snapshots.current.catalogue.by_model.get(model, ())
+        found = snapshots.current.deployments(model, account.project_id)
         shown = _model(model, found, account, health)
         if shown is None:
             raise GatewayError("model_not_found", f"no provider has a model `{model}`", param="model")

@@ -115,7 +115,7 @@ class Requests:
 
     def _plan(self, asked: Asked, account: Account, prefix: str) -> Plan:
         now = time.monotonic()
-        deployments = self._snapshots.current.catalogue.by_model[asked.model]
+        deployments = self._snapshots.current.deployments(asked.model, account.project_id)
         route = asked.route
         made = plan(
             deployments,

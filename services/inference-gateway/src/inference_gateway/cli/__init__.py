@@ -7,6 +7,7 @@ from shipjury_delivery import service_cli
 from ..app import SERVICE, api, worker
 from ..settings import Settings
 from .accounts import budgets, keys, projects
+from .credentials import credentials
 from .providers import providers
 from .reconcile import commands as corrections
 from .reconcile import reconcile
@@ -16,6 +17,7 @@ commands = typer.Typer(no_args_is_help=True, help="Projects, keys, budgets, prov
 commands.add_typer(projects, name="projects")
 commands.add_typer(keys, name="keys")
 commands.add_typer(budgets, name="budgets")
+commands.add_typer(credentials, name="credentials")
 commands.command()(providers)
 commands.command()(usage)
 commands.command()(reconcile)

@@ -1,24 +1,33 @@
 """The operators' app, under `/gateway`: each file beside this one adds its routes. The key is checked in front."""
 
 from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ..domain.errors import GatewayError
 from ..store.snapshot import Snapshots
+from ..store.vault import Vault
 from .accounts import account_routes
 from .answers import problem
+from .credentials import credential_routes
 from .fleet import fleet_routes
 from .providers import provider_routes
 from .usage import usage_routes
 
 
-def operator_api(engine: AsyncEngine, snapshots: Snapshots) -> FastAPI:
+def operator_api(engine: AsyncEngine, snapshots: Snapshots, vault: Vault) -> FastAPI:
     """The operators' app. Changes reach every replica by the database's notification."""
     app = FastAPI(title="Shipjury inference gateway, operators", openapi_url="/gateway/openapi.json", docs_url=None)
 
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> Response:
         return problem(error.status_code, str(error.detail), str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        # What was sent is not told back: it may hold credentials.
+        told = [{"field": ".".join(str(part) for part in one["loc"]), "message": one["msg"]} for one in error.errors()]
+        return problem(422, "invalid", "; ".join(f"{one['field']}: {one['message']}" for one in told), errors=told)
 
     @app.exception_handler(GatewayError)
     async def bad_parameter(_: Request, error: GatewayError) -> Response:
@@ -28,4 +37,5 @@ def operator_api(engine: AsyncEngine, snapshots: Snapshots) -> FastAPI:
     app.include_router(account_routes(engine))
     app.include_router(usage_routes(engine))
     app.include_router(provider_routes(snapshots))
+    app.include_router(credential_routes(engine, snapshots, vault))
     return app

@@ -6,7 +6,7 @@ snapshot; a re-read also happens every half minute, for a notification that was 
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import asyncpg  # type: ignore[import-untyped]
 import sqlalchemy as sa
@@ -17,9 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ..adapters.access import NOBODY, Access
 from ..domain.catalogue import Catalogue, Deployment, catalogue
 from ..domain.money import Price
-from . import edge
+from . import credentials, edge
 from .accounts import Account, accounts
+from .connecting import Connecting
 from .manifests import Provider
+from .secrets import Secrets
+from .vault import Vault
 
 CHANNEL = "gateway_snapshot"
 _EVERY_S = 30.0
@@ -28,11 +31,19 @@ _log = structlog.get_logger("inference_gateway.snapshot")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One consistent view. ``accesses`` let calls in, by provider and by the project whose credentials they carry."""
+    """One consistent view. ``accesses`` let calls in, by provider and by the project whose credentials they carry;
+    ``own`` are the deployments of projects with credentials of their own."""
 
     accounts: Mapping[bytes, Account]
     catalogue: Catalogue
     accesses: Mapping[tuple[str, str | None], Access]
+    own: Mapping[str, Mapping[tuple[str, str], Deployment]] = field(default_factory=dict)
+
+    def deployments(self, model: str, project_id: str) -> tuple[Deployment, ...]:
+        """Who has a model, as a project may call them: by its own credentials where it has some."""
+        found = self.catalogue.by_model.get(model, ())
+        own = self.own.get(project_id)
+        return found if own is None else tuple(own.get((one.provider, one.model), one) for one in found)
 
     def access(self, deployment: Deployment) -> Access:
         """What lets calls to a deployment in."""
@@ -45,13 +56,28 @@ EMPTY = Snapshot({}, catalogue([]), {})
 class Snapshots:
     """Holds the current snapshot and keeps it fresh."""
 
-    def __init__(self, engine: AsyncEngine, providers: Mapping[str, Provider], edge_price: Price) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        providers: Mapping[str, Provider],
+        edge_price: Price,
+        *,
+        secrets: Secrets,
+        vault: Vault,
+    ) -> None:
         self.current = EMPTY
+        self._connecting = Connecting(secrets)
+        self._vault = vault
         self._engine = engine
         self._providers = providers
         self._edge_price = edge_price
         self._changed = asyncio.Event()
         self._reading = asyncio.Lock()
+
+    @property
+    def providers(self) -> Mapping[str, Provider]:
+        """The provider files, as they were read."""
+        return self._providers
 
     async def refresh(self) -> None:
         """Read everything and swap. One at a time: an older reading never replaces a newer one."""
@@ -62,11 +88,13 @@ class Snapshots:
         async with self._engine.connect() as connection:
             nodes = await edge.deployments(connection, self._edge_price)
             known = await accounts(connection)
-        cloud = [deployment for provider in self._providers.values() for deployment in provider.deployments]
+            stored = await credentials.opened(connection, self._vault)
+        connected = self._connecting.connect(self._providers, stored)
         return Snapshot(
             accounts=known,
-            catalogue=catalogue(cloud + nodes),
-            accesses={(one.id, None): one.connection.access for one in self._providers.values()},
+            catalogue=catalogue(connected.deployments + nodes),
+            accesses=connected.accesses,
+            own=connected.own,
         )
 
     async def keep_fresh(self, stop: asyncio.Event) -> None:
