@@ -29,6 +29,8 @@ def plan(settings: EdgeSettings, model_id: str, engine_name: str, node: Node, wa
     wanted = wanted or Wanted(model_id)
     model = load_models(settings.model_list).find(model_id)
     engine = engine_for(engine_name, model, settings.models_dir, settings.vllm)
+    if model.embeddings and engine.name != "llama.cpp":
+        raise ValueError(f"{model.id} makes embeddings; they are served with llama.cpp only, not with {engine.name}")
     weights = engine.find_weights(model, settings.models_dir)
     needs = check_room(settings, model, weights, wanted, engine.name)
     spec = ServeSpec(
