@@ -56,12 +56,16 @@ class DataFolder:
             self.logs.mkdir(exist_ok=True, mode=0o700)
         except PermissionError:
             raise FolderUnusable(f"{self.path} can't be written to: name another folder with --data-dir.") from None
-        free = shutil.disk_usage(self.path).free
-        if free < LEAST_FREE:
+        if self.free < LEAST_FREE:
             raise FolderUnusable(
-                f"The disk of {self.path} is full ({free // 2**20} MiB left, {LEAST_FREE // 2**20} MiB are needed): "
+                f"The disk of {self.path} is full ({self.free // 2**20} MiB left, {LEAST_FREE // 2**20} needed): "
                 f"make room, or name a folder on another disk with --data-dir."
             )
+
+    @property
+    def free(self) -> int:
+        """Bytes that are left on its disk."""
+        return shutil.disk_usage(self.path).free
 
     @property
     def mark(self) -> Path:

@@ -31,6 +31,7 @@ def services_log_to(path: Path) -> None:
         handler.setFormatter(before.formatter)
         handler.filters = list(before.filters)  # what keeps libraries from repeating themselves
     root.handlers[:] = [handler]
+    logging.raiseExceptions = False  # a full disk is told once, by space.py, not with a traceback a record
 
 
 async def keep_short(path: Path, stop: asyncio.Event, largest: int = 4 * LARGEST, every: float = 30) -> None:
@@ -43,7 +44,11 @@ async def keep_short(path: Path, stop: asyncio.Event, largest: int = 4 * LARGEST
 
 def _cut(path: Path, largest: int) -> None:
     if path.exists() and path.stat().st_size > largest:
-        shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+        older = path.with_name(f"{path.name}.1")
+        try:
+            shutil.copyfile(path, older)
+        except OSError:  # a full disk: the room counts more than old traces
+            older.unlink(missing_ok=True)
         os.truncate(path, 0)
 
 

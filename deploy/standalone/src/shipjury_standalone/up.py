@@ -157,6 +157,8 @@ class _Run:
         """What the first page need not wait for: the workers, the edge runner, the starter catalog."""
         from shipjury_delivery import process
 
+        from .space import watch_space
+
         await asyncio.to_thread(_ask_for_a_page, self.readers.getsockname()[1])
         if self.stop.is_set():
             return
@@ -165,6 +167,7 @@ class _Run:
         await _make_topics(running)
         loops = [process.run_worker(one.worker, self.stop) for one in running]
         loops.append(keep_short(self.folder.traces, self.stop))
+        loops.append(watch_space(lambda: self.folder.free, self.stop, self.display.warn))
         if self.parts.edge:
             self.parts.edge.spawn()  # not sooner: its model takes the cores that the site needs to start
             loops.append(self.parts.watch([self.parts.edge], self.stop, self.display.warn))
@@ -226,19 +229,22 @@ class _Run:
         from .progress import watch_panel
         from .starter import load_starter_catalog
 
-        try:
-            tools = await load_starter_catalog(self.folder) if self.options.starter else 0
-            while not self.stop.is_set():
-                try:
-                    await watch_panel(addresses.kafka, tools, self.display.judged, self.stop)
-                    return
-                except KafkaError:  # the broker is being started again
-                    await asyncio.sleep(1)
-        except asyncio.CancelledError:
-            raise
-        except Exception as problem:
-            logging.getLogger("shipjury.standalone").exception("the starter catalog or its progress")
-            self.display.warn(f"The starter catalog is not complete: {problem}. ./shipjury logs says more.")
+        told = False
+        while not self.stop.is_set():
+            try:
+                tools = await load_starter_catalog(self.folder) if self.options.starter else 0
+                await watch_panel(addresses.kafka, tools, self.display.judged, self.stop)
+                return
+            except KafkaError:  # the broker is being started again
+                await asyncio.sleep(1)
+            except Exception:
+                logging.getLogger("shipjury.standalone").exception("the starter catalog or its progress")
+                if not told:
+                    self.display.warn(
+                        "The starter catalog is not complete; it is tried again. ./shipjury logs says why."
+                    )
+                told = True
+                await asyncio.sleep(5)
 
 
 async def _within(seconds: float, work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:

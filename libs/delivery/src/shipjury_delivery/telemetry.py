@@ -100,8 +100,11 @@ class JsonLinesExporter(SpanExporter):
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Write a batch of spans, in one write."""
-        os.write(self._file, "".join(json.dumps(_span(span)) + "\n" for span in spans).encode())
+        """Write a batch of spans, in one write; what a full disk refuses is given up."""
+        try:
+            os.write(self._file, "".join(json.dumps(_span(span)) + "\n" for span in spans).encode())
+        except OSError:
+            return SpanExportResult.FAILURE
         return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
