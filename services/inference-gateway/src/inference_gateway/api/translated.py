@@ -6,6 +6,7 @@ event by event.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ import orjson
 import structlog
 
 from ..domain.errors import GatewayError
+from ..domain.translation import malformed
 from .http import Receive, Send, read_body, respond
 
 _log = structlog.get_logger("inference_gateway.translated")
@@ -113,7 +115,8 @@ class Translated:
         told = orjson.loads(raw)
         if held.status == 200:
             try:
-                body = self._api.answer(told, held.request_id)
+                with _as_malformed():
+                    body = self._api.answer(told, held.request_id)
             except GatewayError as error:
                 _log.warning("an answer has no translation", request_id=held.request_id, error=error.message)
                 held.status, body = error.status, self._api.error(error.body(), error.status, held.request_id)
@@ -132,7 +135,8 @@ class Translated:
             if self._failed:
                 break
             try:
-                _encode(self._of(block, events), out)
+                with _as_malformed():
+                    _encode(self._of(block, events), out)
             except GatewayError as error:
                 _log.warning("a stream has no translation", error=error.message)
                 self._fail(error.body(), error.status, out)
@@ -141,7 +145,7 @@ class Translated:
             await self._client_send({"type": "http.response.body", "body": bytes(out), "more_body": more})
 
     def _of(self, block: bytes, events: Events) -> Iterable[dict[str, Any]]:
-        data = block.removeprefix(b"data:").strip() if block.startswith(b"data:") else b""
+        data = b"".join(line[5:].strip() for line in block.split(b"\n") if line.startswith(b"data:"))
         if not data:
             return ()
         if data == _DONE:
@@ -156,6 +160,15 @@ class Translated:
         self._failed = True
         if self._events is not None and self._answer is not None:
             _encode(self._events.failed(body, status, self._answer.request_id), out)
+
+
+@contextmanager
+def _as_malformed() -> Iterator[None]:
+    """What a provider sends in the wrong shape is its fault: it is said to the client, not thrown at the gateway."""
+    try:
+        yield
+    except (AttributeError, TypeError, LookupError) as fault:
+        raise malformed(f"a part of it has the wrong type ({fault})") from fault
 
 
 def _encode(events: Iterable[dict[str, Any]], out: bytearray) -> None:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from .translation import details, malformed, only_choice, text_of, tool_calls_of
+from .translation import begins, details, malformed, only_choice, text_of, tool_calls_of
 
 _STOP = {
     "stop": "end_turn",
@@ -108,7 +108,7 @@ class Events:
 
     def chunk(self, chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The events of one chunk. Raises ``provider_malformed``."""
-        if not self._begun:
+        if not self._begun and begins(chunk):
             self._begun = True
             told = _opening(self._id, chunk.get("model"))
             start = {"stop_reason": None, "stop_sequence": None, "usage": {"input_tokens": 0, "output_tokens": 0}}

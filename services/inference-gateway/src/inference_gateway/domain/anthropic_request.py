@@ -72,7 +72,7 @@ def _messages(fields: Fields) -> Iterator[dict[str, Any]]:
         role, content = message.text("role"), message.take("content")
         message.end()
         at = f"messages[{index}].content"
-        if content is None or not isinstance(content, str | list):
+        if not isinstance(content, str | list) or content == []:
             raise invalid(at, "a string or a list of blocks")
         if role == "user":
             yield from _user(content, at, fields.drop)

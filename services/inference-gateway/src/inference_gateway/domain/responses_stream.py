@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .responses_answer import call_item, ending, error, message_item, opening, refusal_part, text_part, usage
-from .translation import malformed, text_of
+from .translation import begins, malformed, text_of
 
 Event = dict[str, Any]
 _TEXT, _REFUSAL = "output_text", "refusal"
@@ -31,7 +31,7 @@ class Events:
 
     def chunk(self, chunk: dict[str, Any]) -> Iterator[Event]:
         """The events of one chunk. Raises ``provider_malformed``."""
-        if not self._begun:
+        if not self._begun and begins(chunk):
             yield from self._begin(chunk)
         if chunk.get("usage") is not None:
             self._usage = chunk["usage"]

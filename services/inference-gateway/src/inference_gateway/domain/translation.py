@@ -114,6 +114,11 @@ def details(usage: Any, group: str, name: str) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
+def begins(chunk: dict[str, Any]) -> bool:
+    """Whether an answer begins with this chunk. Azure sends one before it, about its content filter."""
+    return bool(chunk.get("choices") or chunk.get("model"))
+
+
 def only_choice(answer: Any) -> dict[str, Any]:
     """The single choice of a chat answer. Raises ``provider_malformed``."""
     choices = answer.get("choices") if isinstance(answer, dict) else None
