@@ -77,5 +77,6 @@ def edge_environment(folder: DataFolder, where: Addresses, operators_port: int, 
         "EDGE_TOKEN": folder.secret("edge token"),
         "EDGE_KAFKA_BOOTSTRAP_SERVERS": where.kafka,
         "EDGE_DRAIN_SECONDS": "1",
+        "EDGE_STATE_DIR": str(folder.path / "edge"),
         "SHIPJURY_TRACES_FILE": str(folder.traces),
     }

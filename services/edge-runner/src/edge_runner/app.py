@@ -36,7 +36,8 @@ async def serve(settings: EdgeSettings, model_id: str, engine_name: str) -> None
     Raises ``PortInUse`` and what :func:`plan` raises.
     """
     node = Node(settings.node_id, memory_of(settings.memory))
-    book, shelf = Book(settings.models_dir, settings.node_id), Shelf(node, settings.load_seconds)
+    book = Book(settings.state_dir or settings.models_dir, settings.node_id)
+    shelf = Shelf(node, settings.load_seconds)
     keeper = Keeper(node, shelf, settings, engine_name, book)
     if book.desired is None:
         shelf.put(plan(settings, model_id, engine_name, node))

@@ -63,6 +63,9 @@ class EdgeSettings(SettingsFromFiles):
     models_dir: Path = Field(
         default_factory=lambda: Path.home() / ".cache" / "shipjury" / "models", description="Where weights are stored."
     )
+    state_dir: Path | None = Field(
+        default=None, description="Where it keeps what was deployed on it; by default EDGE_MODELS_DIR."
+    )
     model_list: Path | None = Field(
         default=None, description="A models.toml of your own; its entries come beside and over the packaged ones."
     )

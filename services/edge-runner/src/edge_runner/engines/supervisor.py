@@ -9,7 +9,7 @@ import secrets
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,6 +26,7 @@ _PROBE_TOKENS = 8
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 30.0
 _STEADY_SECONDS = 60.0
 _SILENT_CHECKS = 6
+_COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
 log = structlog.get_logger("edge_runner")
 
 
@@ -105,7 +106,7 @@ class Supervisor:
             self._enter("loading")
         port, key = _free_port(), secrets.token_urlsafe(24)
         command = self.engine.command(self.spec, port, key)
-        kills = _oom_kills()
+        kills = kills_for_memory()
         started = time.monotonic()
         process = await asyncio.create_subprocess_exec(
             *command.argv,
@@ -155,7 +156,7 @@ class Supervisor:
                 if killed_by_us and ready_at is None
                 else EngineFailure("crash", "the engine did not answer and was ended")
                 if killed_by_us
-                else self.engine.why_it_ended(ended.result(), list(self._lines), _oom_kills() > kills)
+                else self.engine.why_it_ended(ended.result(), list(self._lines), kills_for_memory() > kills)
             )
             log.error("engine_ended", model=self.spec.model, **vars(self.status.failure))
             self._enter("failed")
@@ -216,13 +217,13 @@ def _free_port() -> int:
         return port
 
 
-def _oom_kills() -> int:
+def kills_for_memory(counters: Sequence[Path] = _COUNTERS) -> int:
     """How often the kernel has killed for memory: in this control group, else on this machine."""
-    for path, name in ((Path("/sys/fs/cgroup/memory.events"), "oom_kill"), (Path("/proc/vmstat"), "oom_kill")):
+    for path in counters:
         try:
-            counters = dict(line.split() for line in path.read_text().splitlines())
-        except OSError:
+            told = dict(line.split()[:2] for line in path.read_text().splitlines())
+        except (OSError, ValueError):
             continue
-        if name in counters:
-            return int(counters[name])
+        if "oom_kill" in told:
+            return int(told["oom_kill"])
     return 0

@@ -1,0 +1,83 @@
+"""What a node does when it is pressed: a client that leaves, an engine that falls, memory that ends."""
+
+import asyncio
+import os
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_runner.engines import ServeSpec
+from edge_runner.engines.supervisor import kills_for_memory
+
+from . import shapes, tiny
+from .test_supervisor import Until, spec, supervised
+
+pytestmark = pytest.mark.timeout(300)
+
+
+async def test_a_client_that_leaves_frees_its_slot_within_a_few_tokens(until: Until) -> None:
+    """Counted by the engine itself, of 200 that were asked for. Its one slot then serves the next request."""
+    async with supervised(spec()) as supervisor:
+        assert await asyncio.wait_for(supervisor.until_ready(), 200)
+        client = supervisor.client
+        assert client is not None
+        before = await predicted(client)
+        seen = 0
+        body = {
+            "model": "m",
+            "prompt": "Tell a long story.",
+            "max_tokens": 200,
+            "stream": True,
+            "logit_bias": {"2": -100},
+        }
+        async with client.stream("/v1/completions", body) as chunks:
+            async for chunk in chunks:
+                seen += bool(chunk["choices"][0]["text"])
+                if seen == 5:
+                    break
+
+        async def free() -> bool:
+            return "llamacpp:requests_processing 0" in await client.text("/metrics")
+
+        await until(free, seconds=60)
+        made = await predicted(client) - before
+        assert made <= seen + 8, f"{made} tokens were made of which {seen} were read"
+        short = await client.ask("/v1/completions", {"model": "m", "prompt": "One", "max_tokens": 1})
+        assert short["usage"]["completion_tokens"] == 1
+
+
+async def predicted(client: Any) -> int:
+    """Tokens that the engine has made so far."""
+    page = await client.text("/metrics")
+    found = re.search(r"^llamacpp:tokens_predicted_total (\S+)$", page, re.MULTILINE)
+    assert found is not None, page
+    return int(float(found[1]))
+
+
+async def test_an_engine_that_breaks_a_memory_rule_is_a_crash_and_is_back_under_the_same_runner(
+    tmp_path: Path, until: Until
+) -> None:
+    path = shapes.write(tmp_path / "tiny.gguf", tiny.SHAPE)
+    async with supervised(ServeSpec("m", path, 256, 1, 1)) as supervisor:
+        assert await asyncio.wait_for(supervisor.until_ready(), 200)
+        first = supervisor.status.pid
+        assert first is not None
+        os.kill(first, signal.SIGSEGV)
+        await until(lambda: supervisor.status.restarts == 1, seconds=60)
+        assert supervisor.status.failure is not None
+        assert supervisor.status.failure.kind == "crash"
+        assert supervisor.status.failure.text.startswith("SIGSEGV")
+        await until(lambda: supervisor.status.state == "ready", seconds=200)
+        assert supervisor.status.pid != first
+
+
+def test_kills_for_memory_are_counted_by_control_group_and_else_by_machine(tmp_path: Path) -> None:
+    group, machine = tmp_path / "memory.events", tmp_path / "vmstat"
+    assert kills_for_memory((group, machine)) == 0
+    machine.write_text("nr_free_pages 5\noom_kill 3\n")
+    assert kills_for_memory((group, machine)) == 3
+    group.write_text("low 0\noom 2\noom_kill 1\n")
+    assert kills_for_memory((group, machine)) == 1
