@@ -1,0 +1,83 @@
+"""A node as containers run it: not as root, nothing writable but one folder; deployed to, healthy, graceful."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_runner.domain.holdings import Desired, Wanted
+from edge_runner.holding import Book
+
+from . import tiny
+from .conftest import RunningNode, free_port
+
+pytestmark = pytest.mark.timeout(300)
+
+VOLUME = Path("/mnt")
+
+# Namespaces of its own: the volume is bound to /mnt, all else becomes read-only, then the process is user 10001 and has
+# no capability. It works for whoever runs the tests, and wherever their Python lies.
+ENCLOSED = """
+set -e
+mount --make-rprivate / && mount --bind "$1" /mnt
+while read -r _ target _ options _; do
+  case "$options,$target" in rw*,/mnt|rw*,/proc*|rw*,/sys*|rw*,/dev*|ro*) continue ;; esac
+  mount -o remount,bind,ro "$target"
+done < /proc/self/mounts
+mount -o remount,bind,ro /dev/shm
+shift
+exec unshare --user --map-user=10001 --map-group=10001 -- "$@"
+"""
+
+
+def test_a_node_needs_no_root_and_writes_to_its_one_folder_only(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    tiny.model_list(volume, a="", b="")
+    models = volume / "models.toml"
+    models.write_text(models.read_text().replace(str(volume), str(VOLUME)))
+    Book(volume, "node-1").keep(Desired(2, (Wanted("a"), Wanted("b"))))
+    before = (volume / ".node-node-1.json").stat().st_mtime
+    inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", ENCLOSED, "sh", str(volume)]
+    port, operator_port, log = free_port(), free_port(), tmp_path / "node.log"
+    given = tiny.settings(VOLUME, model_list=str(VOLUME / "models.toml"), memory=tiny.memory_for(2), node_id="node-1")
+    given = {**given, "public_port": str(port), "operator_port": str(operator_port)}
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*inside, sys.executable, "-m", "edge_runner", "serve", "a"],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": "/nonexistent",
+                "PYTHONDONTWRITEBYTECODE": "1",
+                **{f"EDGE_{name.upper()}": value for name, value in given.items()},
+            },
+            cwd="/",
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    node = RunningNode(process, port, operator_port, log)
+    try:
+        node.wait_ready(200)
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
+        assert int(status["CapEff"], 16) == 0
+        assert Path(f"/proc/{process.pid}/uid_map").read_text().split()[0] == "10001"
+        mounts = Path(f"/proc/{process.pid}/mounts").read_text().splitlines()
+        writable = {line.split()[1] for line in mounts if line.split()[3].startswith("rw")}
+        assert {one for one in writable if not one.startswith(("/proc", "/sys", "/dev"))} == {str(VOLUME)}
+        for model in ("a", "b"):
+            answer = node.post("/completions", model=model, prompt="one", max_tokens=2)
+            assert answer.status_code == 200, answer.text
+        assert node.readyz().json()["generation"] == 2
+        assert "state_not_kept" not in log.read_text()
+        kept = Book(volume, "node-1")
+        assert kept.desired is not None
+        assert kept.desired.generation == 2
+        assert (volume / ".node-node-1.json").stat().st_mtime > before
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
