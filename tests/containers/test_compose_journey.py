@@ -13,30 +13,11 @@ import httpx
 import pytest
 
 from shipjury_standalone.ports import free_port
+from tests.journey.quillbase import TOOL_FILE
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1500)]
 
 ROOT = Path(__file__).parents[2]
-TOOL = """
-slug: quillbase
-name: Quillbase
-vendor: Quillbase BV
-category: RAG and vector databases
-tagline: A vector database that runs on a laptop
-pricing:
-  summary: Free under Apache-2.0
-  model: free
-best_for: Small teams that run their own search
-facts:
-"""
-FACTS = (
-    "The source is under Apache-2.0, including the clustering code.",
-    "It runs fully on a laptop with no network connection.",
-    "Backups can be restored with one documented command.",
-    "The quick-start guide gets a new user to a first query in under ten minutes.",
-    "Releases have come out every four to six weeks for three years.",
-    "A third-party audit in 2025 found no high-severity issues.",
-)
 
 
 class Product:
@@ -110,11 +91,6 @@ def test_the_site_answers_and_the_starter_catalog_is_there(product: Product, rea
 
 
 def test_a_published_tool_gets_a_verdict_though_the_panel_is_killed(product: Product, reader: httpx.Client) -> None:
-    facts = "".join(
-        f"  - id: quillbase-{n:02}\n    statement: {statement}\n    kind: capability\n"
-        f"    source: https://example.org/quillbase\n    as_of: 2026-11-01\n"
-        for n, statement in enumerate(FACTS, 1)
-    )
     product.compose(
         "exec",
         "-T",
@@ -122,7 +98,7 @@ def test_a_published_tool_gets_a_verdict_though_the_panel_is_killed(product: Pro
         "sh",
         "-c",
         "cat > /tmp/quillbase.yaml && python -m catalog publish /tmp/quillbase.yaml",
-        stdin=TOOL.strip() + "\n" + facts,
+        stdin=TOOL_FILE,
     )
     product.compose("kill", "panel-worker")
     product.compose("up", "--detach", "panel-worker")

@@ -15,39 +15,16 @@ import httpx
 
 from shipjury_standalone.driven import Driven
 
-TOOL = """\
-slug: quillbase
-name: Quillbase
-vendor: Quillbase BV
-category: RAG and vector databases
-tagline: A vector database that runs on a laptop
-pricing:
-  summary: Free under Apache-2.0
-  model: free
-best_for: Small teams that run their own search
-facts:
-"""
-FACTS = (
-    "The source is under Apache-2.0, including the clustering code.",
-    "It runs fully on a laptop with no network connection.",
-    "Backups can be restored with one documented command.",
-    "The quick-start guide gets a new user to a first query in under ten minutes.",
-    "Releases have come out every four to six weeks for three years.",
-    "A third-party audit in 2025 found no high-severity issues.",
-)
+from .quillbase import TOOL_FILE
+
 READER = "ada@example.org"
 T = TypeVar("T")
 
 
 def tool_file(folder: Path) -> Path:
     """The tool, as a file that an operator would write."""
-    facts = "".join(
-        f"  - id: quillbase-{number:02}\n    statement: {statement}\n    kind: capability\n"
-        f"    source: https://example.org/quillbase\n    as_of: 2026-11-01\n"
-        for number, statement in enumerate(FACTS, 1)
-    )
     file = folder / "quillbase.yaml"
-    file.write_text(TOOL + facts)
+    file.write_text(TOOL_FILE)
     return file
 
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -22,7 +21,6 @@ from .telemetry import links_to, tracer
 
 _log = structlog.get_logger("shipjury.jobs")
 
-_LONGEST_BACK_OFF = timedelta(minutes=10)
 _ERROR_CHARACTERS = 2000
 
 _CLAIM = sa.text(
@@ -204,7 +202,7 @@ class JobRunner:
     async def _fail(self, job: Job, error: BaseException) -> str:
         """Another attempt later, or none."""
         dead = isinstance(error, Permanent) or job.attempt >= self._handler.max_attempts
-        wait = min(self._handler.back_off * 2 ** min(job.attempt - 1, 20), _LONGEST_BACK_OFF)
+        wait = min(self._handler.back_off * 2 ** min(job.attempt - 1, 20), self._handler.longest_back_off)
         text = f"attempt {job.attempt}: {type(error).__name__}: {error}"[:_ERROR_CHARACTERS].replace("\x00", "")
         values: dict[str, Any] = {"error": text, "leased_until": None}
         if dead:

@@ -48,7 +48,8 @@ class JobHandler:
     lease: timedelta = timedelta(seconds=30)
     max_attempts: int = 8
     back_off: timedelta = timedelta(seconds=5)
-    """Wait before the second attempt; it doubles with each one, up to ten minutes."""
+    """Wait before the second attempt; it doubles with each one, up to ``longest_back_off``."""
+    longest_back_off: timedelta = timedelta(minutes=10)
 
 
 async def enqueue(

@@ -10,12 +10,11 @@ from shipjury_delivery import service_cli
 from shipjury_delivery.database import create_engine
 
 from .app import api, worker
-from .composing import Editor, level_note
-from .domain.digest import compose
+from .composing import Editor
 from .mail import Links, digest_bodies
 from .settings import Settings
-from .store import changes, deliveries, issues, subscribers
-from .store.issues import FIRST_PERIOD, Issue, NothingNew
+from .store import deliveries, subscribers
+from .store.issues import NothingNew
 
 cli = service_cli("notifier", Settings, api, worker)
 commands = typer.Typer(help="Preview, send and stop the weekly digest.", no_args_is_help=True)
@@ -27,30 +26,15 @@ def preview(html: Annotated[bool, typer.Option("--html", help="The HTML part ins
 
     async def run() -> str:
         settings = Settings()
-        now = datetime.now(UTC)
         engine = create_engine(settings)
         try:
-            async with engine.connect() as connection:
-                pending = await changes.pending(connection, now)
-                items = compose(pending, await changes.standings(connection))
-                covered = await issues.covered_until(connection)
+            draft = await Editor(engine, settings, lambda: datetime.now(UTC)).draft()
         finally:
             await engine.dispose()
-        if not items:
+        if draft is None:
             return "No verdict has changed since the last issue."
-        draft = Issue(
-            "preview",
-            0,
-            f"Weekly AI Tool Verdicts, {now:%-d %B %Y}",
-            covered or now - FIRST_PERIOD,
-            now,
-            items,
-            level_note(pending),
-            now,
-            None,
-        )
         nowhere = Links("(unsubscribe link)", "(preferences link)", "(confirmation link)")
-        as_html, plain = digest_bodies(settings, draft, items, nowhere, settings.digest_time_zone)
+        as_html, plain = digest_bodies(settings, draft, draft.items, nowhere, settings.digest_time_zone)
         return as_html if html else plain
 
     typer.echo(asyncio.run(run()))

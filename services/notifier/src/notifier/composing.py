@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shipjury_delivery.database import is_transient
 from shipjury_delivery.telemetry import current_traceparent, links_to, tracer
 
-from .domain.digest import Change
+from .domain.digest import Change, compose
 from .schedule import last_due
 from .settings import Settings
 from .store import changes, issues
-from .store.issues import Issue, NothingNew
+from .store.issues import FIRST_PERIOD, Issue, NothingNew
 
 _log = structlog.get_logger("shipjury.notifier")
 
@@ -64,6 +64,27 @@ class Editor:
         except NothingNew:
             return None
 
+    async def draft(self) -> Issue | None:
+        """The issue that would be composed now, as number 0; nothing is claimed or stored. ``None``: nothing is new."""
+        now = self._clock()
+        async with self._engine.connect() as connection:
+            pending = await changes.pending(connection, now)
+            items = compose(pending, await changes.standings(connection))
+            covered = await issues.covered_until(connection)
+        if not items:
+            return None
+        return Issue(
+            digest_id="preview",
+            number=0,
+            title=_title(now),
+            period_from=covered or now - FIRST_PERIOD,
+            period_to=now,
+            items=items,
+            level_note=level_note(pending),
+            composed_at=now,
+            traceparent=None,
+        )
+
     async def compose(self, period_to: datetime, wall_time: datetime | None = None) -> Issue | None:
         """Compose an issue up to ``period_to``. Raises :class:`NothingNew`."""
         async with self._engine.begin() as connection:
@@ -75,7 +96,7 @@ class Editor:
                     connection,
                     period_to,
                     self._clock(),
-                    title=lambda end: f"Weekly AI Tool Verdicts, {end:%-d %B %Y}",
+                    title=_title,
                     level_note=level_note,
                     traceparent=current_traceparent(),
                     wall_time=wall_time,
@@ -84,6 +105,10 @@ class Editor:
                     span.set_attribute("shipjury.digest.id", issue.digest_id)
                     _log.info("digest composed", digest=issue.digest_id, items=len(issue.items))
         return issue
+
+
+def _title(end: datetime) -> str:
+    return f"Weekly AI Tool Verdicts, {end:%-d %B %Y}"
 
 
 def level_note(changes_of_issue: Sequence[Change]) -> str:

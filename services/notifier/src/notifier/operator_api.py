@@ -13,12 +13,11 @@ from fastapi import FastAPI, Query
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from .composing import Editor, level_note
-from .domain.digest import compose
+from .composing import Editor
 from .mail import Links, digest_bodies, templates
 from .settings import Settings
-from .store import changes, deliveries, issues, subscribers
-from .store.issues import FIRST_PERIOD, Issue, NothingNew
+from .store import deliveries, subscribers
+from .store.issues import NothingNew
 
 _PREVIEW_LINKS = Links(unsubscribe="#unsubscribe", preferences="#preferences", confirm="#confirm")
 _MOST_MAILS = 200
@@ -47,25 +46,10 @@ def operator_app(engine: AsyncEngine, settings: Settings, editor: Editor, clock:
     @app.get("/notifier/digests/preview")
     async def preview(as_text: Annotated[bool, Query()] = False) -> Response:
         """The issue that would be sent now; nothing is claimed or stored."""
-        now = clock()
-        async with engine.connect() as connection:
-            pending = await changes.pending(connection, now)
-            items = compose(pending, await changes.standings(connection))
-            covered = await issues.covered_until(connection)
-        if not items:
+        draft = await editor.draft()
+        if draft is None:
             return PlainTextResponse("No verdict has changed since the last issue.\n")
-        draft = Issue(
-            digest_id="preview",
-            number=0,
-            title=f"Weekly AI Tool Verdicts, {now:%-d %B %Y}",
-            period_from=covered or now - FIRST_PERIOD,
-            period_to=now,
-            items=items,
-            level_note=level_note(pending),
-            composed_at=now,
-            traceparent=None,
-        )
-        html, plain = digest_bodies(settings, draft, items, _PREVIEW_LINKS, settings.digest_time_zone)
+        html, plain = digest_bodies(settings, draft, draft.items, _PREVIEW_LINKS, settings.digest_time_zone)
         return PlainTextResponse(plain) if as_text else _sandboxed(html)
 
     @app.post("/notifier/digests")

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -21,6 +22,9 @@ from .on_tool_published import on_tool_published
 from .operator_api import operator_app
 from .settings import Settings
 from .store.tools import EXAM, JUDGE
+
+_stubborn = partial(JobHandler, max_attempts=500, back_off=timedelta(seconds=2), longest_back_off=timedelta(minutes=1))
+"""Goes on for eight hours while the gateway is away, and is back within a minute of its return."""
 
 
 def now() -> datetime:
@@ -85,15 +89,8 @@ async def worker(settings: Settings) -> AsyncIterator[Worker]:
             settings=settings,
             subscriptions=(Subscription("panel.on_tool_published", ToolPublished, on_tool_published),),
             jobs=(
-                # A gateway that is away for long must not kill a judgement: many attempts, ten minutes apart at most.
-                JobHandler(
-                    JUDGE,
-                    parts.judge_tool,
-                    concurrency=settings.judge_concurrency,
-                    max_attempts=50,
-                    back_off=timedelta(seconds=2),
-                ),
-                JobHandler(EXAM, parts.sit_exam, max_attempts=50, back_off=timedelta(seconds=2)),
+                _stubborn(JUDGE, parts.judge_tool, concurrency=settings.judge_concurrency),
+                _stubborn(EXAM, parts.sit_exam),
             ),
             background=(parts.judges.watch,),
         )
