@@ -7,6 +7,11 @@ import { show, unavailable } from "./gauges.js";
 const $ = (id) => document.getElementById(id);
 let messages = [];
 let running = null;
+let atEnd = true;
+const column = document.querySelector("main");
+column.addEventListener("scroll", () => {
+  atEnd = column.scrollHeight - column.scrollTop - column.clientHeight < 48;
+});
 
 function element(name, className, text) {
   const made = document.createElement(name);
@@ -26,8 +31,7 @@ function turn(who, className) {
 
 /** Keep the end in sight, unless the reader has scrolled back. */
 function follow() {
-  const main = document.querySelector("main");
-  if (main.scrollHeight - main.scrollTop - main.clientHeight < 160) main.scrollTop = main.scrollHeight;
+  if (atEnd) column.scrollTop = column.scrollHeight;
 }
 
 function busy(is) {
@@ -174,6 +178,7 @@ $("composer").addEventListener("submit", (event) => {
   messages.push({ role: "user", content: text });
   turn("You", "you").append(element("p", "said", text));
   $("message").value = "";
+  atEnd = true;
   follow();
   void answer(asked);
 });
