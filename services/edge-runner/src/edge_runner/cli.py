@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
@@ -61,7 +62,7 @@ def serve(
             _show(settings, wanted, engine_name)
         else:
             telemetry.set_up("edge-runner")
-            asyncio.run(node_app.serve(settings, wanted, engine_name))
+            uvloop.run(node_app.serve(settings, wanted, engine_name))
     except (UnknownModel, WeightsMissing, WrongHash, PortInUse, ValueError) as error:
         raise SystemExit(f"edge-runner: {error}") from error
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from .admission import Gate
 from .domain.models import Model
+from .domain.slots import SlotBook
 from .engines import Engine, ServeSpec
 from .engines.supervisor import State, Supervisor
 from .memory import resident_of
@@ -65,6 +66,11 @@ class Holding:
     def can_answer(self) -> bool:
         """Whether it answers, now or once it is loaded again."""
         return self.state in ("ready", "unloaded")
+
+    @cached_property
+    def slots(self) -> SlotBook:
+        """Who has which of the engine's slots."""
+        return SlotBook(self.spec.slots)
 
     def resident_bytes(self) -> int:
         """Resident memory of the engine's processes; 0 where it does not run."""

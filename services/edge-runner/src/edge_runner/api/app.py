@@ -20,7 +20,7 @@ from .chat import chat_answer, chat_body, chat_chunk
 from .completions import completion_answer, completion_body, completion_chunks
 from .embeddings import embeddings_answer, embeddings_body, refuse_unless_it, room_for_texts
 from .errors import ApiError
-from .relay import Stream, unbroken, unless_gone, whole
+from .relay import Stream, in_slot, unbroken, unless_gone, whole
 from .requests import ChatRequest, CompletionRequest, EmbeddingsRequest, Sampling
 from .room import room_for_chat, room_for_prompt
 from .structured import checked_chunks, offered
@@ -50,18 +50,26 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
         noted = _noted(asked, asked.max_tokens)
 
         async def answer() -> dict[str, Any]:
-            async with node.request(), meter.request(holding, "text_completion", **noted) as seen, _slot(holding, seen):
+            async with (
+                node.request(),
+                meter.request(holding, "text_completion", **noted) as seen,
+                _slot(holding, seen, body) as sent,
+            ):
                 client = _client(holding)
                 await room_for_prompt(holding, client, asked)
-                answer = await whole(client, "/v1/completions", body)
+                answer = await whole(client, "/v1/completions", sent)
                 seen.usage(answer.get("usage"))
                 return seen.told(completion_answer(asked, holding, answer))
 
         async def chunks() -> AsyncIterator[dict[str, Any]]:
-            async with node.request(), meter.request(holding, "text_completion", **noted) as seen, _slot(holding, seen):
+            async with (
+                node.request(),
+                meter.request(holding, "text_completion", **noted) as seen,
+                _slot(holding, seen, body) as sent,
+            ):
                 client = _client(holding)
                 await room_for_prompt(holding, client, asked)
-                async with client.stream("/v1/completions", body) as raw:
+                async with client.stream("/v1/completions", sent) as raw:
                     async for chunk in completion_chunks(asked, holding, _id("cmpl"), seen.chunks(unbroken(raw))):
                         yield seen.told(chunk)
 
@@ -76,18 +84,26 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
         noted = _noted(asked, asked.most_tokens) | ({"output": "json"} if asked.wants_json else {})
 
         async def answer() -> dict[str, Any]:
-            async with node.request(), meter.request(holding, "chat", **noted) as seen, _slot(holding, seen):
+            async with (
+                node.request(),
+                meter.request(holding, "chat", **noted) as seen,
+                _slot(holding, seen, body) as sent,
+            ):
                 client = _client(holding)
                 await room_for_chat(holding, client, asked, body)
-                answer = await whole(client, "/v1/chat/completions", body)
+                answer = await whole(client, "/v1/chat/completions", sent)
                 seen.usage(answer.get("usage"))
                 return seen.told(chat_answer(asked, offer, holding, answer))
 
         async def chunks() -> AsyncIterator[dict[str, Any]]:
-            async with node.request(), meter.request(holding, "chat", **noted) as seen, _slot(holding, seen):
+            async with (
+                node.request(),
+                meter.request(holding, "chat", **noted) as seen,
+                _slot(holding, seen, body) as sent,
+            ):
                 client, name, created = _client(holding), _id("chatcmpl"), int(time.time())
                 await room_for_chat(holding, client, asked, body)
-                async with client.stream("/v1/chat/completions", body) as raw:
+                async with client.stream("/v1/chat/completions", sent) as raw:
                     async for chunk in checked_chunks(asked, offer, seen.chunks(unbroken(raw))):
                         yield seen.told(chat_chunk(holding, name, created, chunk))
 
@@ -99,7 +115,7 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
         refuse_unless_it(holding, "embeddings")
 
         async def answer() -> dict[str, Any]:
-            async with node.request(), meter.request(holding, "embeddings") as seen, _slot(holding, seen):
+            async with node.request(), meter.request(holding, "embeddings") as seen, _slot(holding, seen, {}):
                 client = _client(holding)
                 await room_for_texts(holding, client, asked)
                 answer = await client.ask("/v1/embeddings", embeddings_body(asked))
@@ -112,10 +128,12 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
 
 
 @asynccontextmanager
-async def _slot(holding: Holding, seen: Seen) -> AsyncIterator[None]:
+async def _slot(holding: Holding, seen: Seen, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    """Wait for a turn; the body is then one for the slot that suits it best."""
     async with holding.gate.admitted():
         seen.admitted()
-        yield
+        with in_slot(holding, body) as sent:
+            yield sent
 
 
 def _noted(asked: Sampling, max_tokens: int | None) -> dict[str, Any]:
@@ -181,6 +199,9 @@ def _described(holding: Holding, memory: int) -> dict[str, Any]:
         "state": holding.state,
         "context_tokens": holding.spec.context,
         "slots": holding.spec.slots,
+        "resident_bytes": holding.resident_bytes(),
+        "memory_bytes": memory,
+        "tokens_per_second": holding.supervisor.status.tokens_per_second,
         "max_logprobs": holding.engine.max_logprobs,
         "capabilities": holding.capabilities,
         "licence": holding.model.licence.name,
@@ -197,6 +218,3 @@ def _id(kind: str) -> str:
 
 def _json(body: Any) -> Response:
     return Response(orjson.dumps(body), media_type="application/json")
-        "resident_bytes": holding.resident_bytes(),
-        "memory_bytes": memory,
-        "tokens_per_second": holding.supervisor.status.tokens_per_second,

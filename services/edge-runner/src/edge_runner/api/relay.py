@@ -6,7 +6,8 @@ finish is an error, never a clean end: llama.cpp ends a stream that SIGTERM cut 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import orjson
@@ -15,14 +16,27 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ..engines.client import EngineClient, EngineStopped
+from ..node import Holding
 from .errors import error_of, response_of
 
 T = TypeVar("T")
 Chunks = AsyncIterator[dict[str, Any]]
 
+# llama.cpp says nothing of an answer that it was stopped in; vLLM says so.
+_CUT = (None, "abort", "error")
+
 
 class ClientGone(Exception):
     """The client closed its connection before the answer."""
+
+
+@contextmanager
+def in_slot(holding: Holding, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The body with the slot that is best for its prompt; see ``domain/slots.py``."""
+    asked = body.get("prompt") or body.get("messages")
+    text = asked if isinstance(asked, str) else orjson.dumps(asked).decode()
+    with holding.slots.placed(text) as slot:
+        yield holding.engine.in_slot(body, slot)
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:
@@ -43,7 +57,7 @@ async def unless_gone(request: Request, work: Awaitable[T]) -> T:
 async def whole(client: EngineClient, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """The engine's whole answer. Raises :class:`EngineStopped` where a choice has no ``finish_reason``."""
     answer: dict[str, Any] = await client.ask(path, body)
-    if any(choice.get("finish_reason") is None for choice in answer["choices"]):
+    if any(choice.get("finish_reason") in _CUT for choice in answer["choices"]):
         raise EngineStopped("the engine was stopped in the middle of the answer")
     return answer
 
@@ -52,7 +66,11 @@ async def unbroken(chunks: Chunks) -> Chunks:
     """The chunks as they come. Raises :class:`EngineStopped` where they end without a ``finish_reason``."""
     finished = False
     async for chunk in chunks:
-        finished = finished or any(choice.get("finish_reason") is not None for choice in chunk.get("choices", ()))
+        for choice in chunk.get("choices", ()):
+            reason = choice.get("finish_reason")
+            finished = finished or reason not in _CUT
+            if reason is not None and reason in _CUT:
+                raise EngineStopped(f"the engine stopped in the middle of the answer: {reason}")
         yield chunk
     if not finished:
         raise EngineStopped("the engine was stopped in the middle of the answer")

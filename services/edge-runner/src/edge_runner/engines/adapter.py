@@ -71,6 +71,10 @@ class Engine(Protocol):
         """The body of a request (OpenAI's, as the runner makes it) in the engine's own dialect."""
         ...
 
+    def in_slot(self, body: dict[str, Any], slot: int) -> dict[str, Any]:
+        """The body of a request that shall have this slot; unchanged where an engine knows no slots."""
+        ...
+
     def choice(self, choice: dict[str, Any]) -> dict[str, Any]:
         """A choice of a chat (a whole answer's or one chunk's) without what only this engine knows."""
         ...

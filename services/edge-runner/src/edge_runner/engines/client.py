@@ -1,11 +1,13 @@
-"""HTTP to an engine on loopback. Each request has a connection of its own: reused ones were seen to lose requests."""
+"""An engine's HTTP API: whole answers, streams, errors."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import orjson
+
+from .wire import Exchange, WireError, exchange
 
 
 class EngineStopped(ConnectionError):
@@ -25,70 +27,62 @@ class EngineClient:
     """Calls one engine. Cancelling a call closes its connection, and so frees the engine's slot."""
 
     def __init__(self, port: int, key: str) -> None:
-        self._base = f"http://127.0.0.1:{port}"
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(force_close=True, limit=0),
-            headers={"Authorization": f"Bearer {key}"},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
-            json_serialize=lambda body: orjson.dumps(body).decode(),
-        )
+        self._port, self._key = port, key
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._session.close()
+        """There is nothing to close: no connection outlives its request."""
 
     async def healthy(self, timeout: float = 2.0) -> bool:
         """Whether the port answers."""
         try:
-            async with self._session.get(
-                f"{self._base}/health", timeout=aiohttp.ClientTimeout(total=timeout)
-            ) as response:
-                return response.status == 200
-        except (aiohttp.ClientError, TimeoutError):
+            async with asyncio.timeout(timeout), exchange(self._port, "GET", "/health", self._key) as answer:
+                return await answer.status() == 200
+        except (WireError, TimeoutError):
             return False
 
     async def ask(self, path: str, body: Mapping[str, Any]) -> Any:
         """The whole answer. Raises :class:`EngineStopped`, :class:`EngineRefused`."""
         try:
-            async with self._session.post(self._base + path, json=body) as response:
-                await _check(response)
-                return orjson.loads(await response.read())
-        except (aiohttp.ClientError, ConnectionError, orjson.JSONDecodeError) as error:
-            raise EngineStopped(f"the engine stopped answering: {error!r}") from error
+            async with exchange(self._port, "POST", path, self._key, orjson.dumps(body)) as answer:
+                await _check(answer)
+                return orjson.loads(await answer.body())
+        except (WireError, orjson.JSONDecodeError) as error:
+            raise EngineStopped(str(error)) from error
 
     async def text(self, path: str) -> str:
-        """A page as text, such as ``/metrics``."""
+        """A page as text, such as ``/metrics``. Raises :class:`EngineStopped`."""
         try:
-            async with self._session.get(self._base + path, timeout=aiohttp.ClientTimeout(total=2)) as response:
-                return await response.text()
-        except (aiohttp.ClientError, TimeoutError) as error:
+            async with asyncio.timeout(2), exchange(self._port, "GET", path, self._key) as answer:
+                return (await answer.body()).decode()
+        except (WireError, TimeoutError) as error:
             raise EngineStopped(f"the engine stopped answering: {error!r}") from error
 
     @asynccontextmanager
     async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         """The answer's chunks as they come. Raises as :meth:`ask` does, at the start or between chunks."""
         try:
-            async with self._session.post(self._base + path, json=body) as response:
-                await _check(response)
-                yield _chunks(response)
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise EngineStopped(f"the engine stopped answering: {error!r}") from error
+            async with exchange(self._port, "POST", path, self._key, orjson.dumps(body)) as answer:
+                await _check(answer)
+                yield _chunks(answer)
+        except WireError as error:
+            raise EngineStopped(str(error)) from error
 
 
-async def _check(response: aiohttp.ClientResponse) -> None:
-    if response.status < 400:
+async def _check(answer: Exchange) -> None:
+    status = await answer.status()
+    if status < 400:
         return
     try:
-        error = orjson.loads(await response.read()).get("error", {})
+        error = orjson.loads(await answer.body()).get("error", {})
     except (orjson.JSONDecodeError, AttributeError):
         error = {}
-    raise EngineRefused(response.status, error if isinstance(error, dict) else {"message": str(error)})
+    raise EngineRefused(status, error if isinstance(error, dict) else {"message": str(error)})
 
 
-async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
+async def _chunks(answer: Exchange) -> AsyncIterator[dict[str, Any]]:
     """Server-sent events until ``[DONE]`` or the end. With 1,000 log-probabilities one is longer than a line buffer."""
     rest = b""
-    async for block in response.content.iter_any():
+    async for block in answer.blocks():
         rest += block
         *events, rest = rest.split(b"\n\n")
         for event in events:

@@ -75,6 +75,10 @@ class LlamaCpp:
         """OpenAI's is its own."""
         return body
 
+    def in_slot(self, body: dict[str, Any], slot: int) -> dict[str, Any]:
+        """A busy slot makes the request wait for it."""
+        return body | {"id_slot": slot}
+
     def choice(self, choice: dict[str, Any]) -> dict[str, Any]:
         """It adds nothing to a choice."""
         return choice

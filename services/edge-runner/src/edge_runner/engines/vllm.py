@@ -128,6 +128,10 @@ class Vllm:
             return body | {"return_tokens_as_token_ids": True}
         return body
 
+    def in_slot(self, body: dict[str, Any], slot: int) -> dict[str, Any]:
+        """It shares prefixes between all requests, and takes long prompts in pieces."""
+        return body
+
     def choice(self, choice: dict[str, Any]) -> dict[str, Any]:
         """A choice of a chat without what only vLLM knows."""
         plain = {key: choice[key] for key in ("index", "delta", "logprobs", "finish_reason") if key in choice}
