@@ -10,10 +10,11 @@ from typing import Any
 import uvicorn
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from prometheus_client import Histogram
 
 from .metrics import REQUESTS
 from .operators import AsgiApp, Receive, Scope, Send
-from .telemetry import tracer
+from .telemetry import exporting, ids_only, tracer
 
 GRACE_SECONDS = 5
 
@@ -74,6 +75,14 @@ def instrumented(app: AsgiApp, service: str, port: str) -> AsgiApp:
     """The app, with a span and a duration for each request, by route template; paths themselves are not recorded."""
     propagator = TraceContextTextMapPropagator()
     spans = tracer(service)
+    durations: dict[tuple[str, str, int], Histogram] = {}
+
+    def observe(method: str, route: str, status: int, seconds: float) -> None:
+        duration = durations.get((method, route, status))
+        if duration is None:
+            duration = REQUESTS.labels(service, port, method, route, str(status))
+            durations[method, route, status] = duration
+        duration.observe(seconds)
 
     async def measured(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -88,8 +97,16 @@ def instrumented(app: AsgiApp, service: str, port: str) -> AsgiApp:
                 status = message["status"]
             await send(message)
 
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+        if not exporting():
+            with trace.use_span(ids_only(_traceparent(scope))):
+                try:
+                    await app(scope, receive, sending)
+                finally:
+                    route = getattr(scope.get("route"), "path", None) or "unmatched"
+                    observe(method, route, status, time.perf_counter() - began)
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         with spans.start_as_current_span(
             method,
             context=propagator.extract(headers),
@@ -102,9 +119,16 @@ def instrumented(app: AsgiApp, service: str, port: str) -> AsgiApp:
                 route = getattr(scope.get("route"), "path", None) or "unmatched"
                 span.update_name(f"{method} {route}")
                 span.set_attributes({"http.route": route, "http.response.status_code": status})
-                REQUESTS.labels(service, port, method, route, str(status)).observe(time.perf_counter() - began)
+                observe(method, route, status, time.perf_counter() - began)
 
     return measured
+
+
+def _traceparent(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"traceparent":
+            return str(value, "latin-1")
+    return None
 
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
