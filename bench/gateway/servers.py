@@ -84,7 +84,7 @@ def _cpu(process: subprocess.Popen[bytes]) -> float:
 def start(name: str, command: list[str], port: int, environment: dict[str, str], **more: object) -> Server:
     """Start a server and wait until it listens."""
     process = subprocess.Popen(command, env=dict(os.environ) | environment, stdout=subprocess.DEVNULL)
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while not answers(port):
         if process.poll() is not None or time.monotonic() > until:
             raise SystemExit(f"{name} did not start")
@@ -93,8 +93,8 @@ def start(name: str, command: list[str], port: int, environment: dict[str, str],
 
 
 @contextmanager
-def running(names: list[str], **settings: str) -> Iterator[dict[str, Server]]:
-    """The upstream and the named servers, ready; stopped at the end. ``settings`` are the gateway's own."""
+def running(names: list[str], *, upstream: str = "upstream.py") -> Iterator[dict[str, Server]]:
+    """The upstream and the named servers, ready; stopped at the end."""
     servers: dict[str, Server] = {}
     with TemporaryDirectory() as made:
         folder = Path(made)
@@ -103,10 +103,10 @@ def running(names: list[str], **settings: str) -> Iterator[dict[str, Server]]:
         redis.start()
         try:
             port = free_port()
-            servers["upstream"] = start("upstream", [sys.executable, str(HERE / "upstream.py"), str(port)], port, {})
+            servers["upstream"] = start("upstream", [sys.executable, str(HERE / upstream), str(port)], port, {})
             for name in names:
                 if name != "upstream":
-                    servers[name] = _start(name, folder, port, postgres, redis, settings)
+                    servers[name] = _start(name, folder, port, postgres, redis)
             yield servers
         finally:
             for server in servers.values():
@@ -115,12 +115,10 @@ def running(names: list[str], **settings: str) -> Iterator[dict[str, Server]]:
             postgres.stop()
 
 
-def _start(
-    name: str, folder: Path, upstream: int, postgres: Postgres, redis: Redis, settings: dict[str, str]
-) -> Server:
+def _start(name: str, folder: Path, upstream: int, postgres: Postgres, redis: Redis) -> Server:
     port = free_port()
     if name == "gateway":
-        return gateway(folder, port, upstream, postgres, redis, settings)
+        return gateway(folder, port, upstream, postgres, redis)
     if name in ("pass-through", "two scripts"):
         environment = {"BENCH_UPSTREAM": f"http://127.0.0.1:{upstream}", "BENCH_REDIS_URL": redis.url}
         more = ["--scripts"] if name == "two scripts" else []
@@ -129,9 +127,7 @@ def _start(
     return start(name, peer.command, port, peer.environment, version=peer.version, headers=peer.headers)
 
 
-def gateway(
-    folder: Path, port: int, upstream: int, postgres: Postgres, redis: Redis, settings: dict[str, str]
-) -> Server:
+def gateway(folder: Path, port: int, upstream: int, postgres: Postgres, redis: Redis) -> Server:
     """Our gateway: its API, with a money and a request budget on its project, and the worker that fills the ledger."""
     providers = folder / "providers"
     providers.mkdir()
@@ -154,7 +150,7 @@ def gateway(
         "GATEWAY_WORKER_PORT": "0",
         "SHIPJURY_LOG_LEVEL": "ERROR",
         "HF_HUB_OFFLINE": "1",
-    } | settings
+    }
     command = [sys.executable, "-m", "inference_gateway"]
     whole = dict(os.environ) | environment
     subprocess.run([*command, "migrate"], env=whole, check=True, stdout=subprocess.DEVNULL)
