@@ -52,6 +52,10 @@ def test_a_bearer_token_is_as_good_as_a_key(gateway: Address) -> None:
         assert client.messages.create(**asked("hello")).stop_reason == "end_turn"
 
 
+def test_it_lists_models(client: Anthropic) -> None:
+    assert [model.id for model in client.models.list()] == ["sim-chat"]
+
+
 def test_it_streams_events_in_their_order(client: Anthropic) -> None:
     events = list(client.messages.create(**asked("words=3"), stream=True))
     assert [event.type for event in events] == [
