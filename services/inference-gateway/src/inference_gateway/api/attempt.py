@@ -145,7 +145,7 @@ class Attempt:
             await self._send({"type": "http.response.body", "body": piece, "more_body": True})
             self._sending = False
             if self.abandoned is None:
-                deadline.reschedule(min(loop.time() + limits.idle_s, limits.until))
+                _postpone(deadline, loop.time(), limits)
         reader.finish()
         return End("answered" if self.abandoned is None else "client_gone")
 
@@ -177,3 +177,11 @@ class Attempt:
             except asyncio.CancelledError:
                 if not self._caused():
                     raise
+
+
+def _postpone(deadline: asyncio.Timeout, now: float, limits: Limits) -> None:
+    """Let the silence that is allowed begin anew. Up to a twentieth of it is given on top, so that a timer is set anew
+    once in a while and not for each of a stream's pieces."""
+    when, least = deadline.when(), min(now + limits.idle_s, limits.until)
+    if when is None or not least <= when <= now + limits.idle_s * 1.05:
+        deadline.reschedule(min(now + limits.idle_s * 1.05, limits.until))

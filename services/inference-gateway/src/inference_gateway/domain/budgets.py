@@ -44,10 +44,10 @@ class Charge:
 def window_id(window: Window, at: datetime) -> str:
     """Name of the window that a moment (UTC) lies in."""
     if window == "minute":
-        return f"{at:%Y%m%dT%H%M}"
+        return f"{at.year:04}{at.month:02}{at.day:02}T{at.hour:02}{at.minute:02}"
     if window == "day":
-        return f"{at:%Y%m%d}"
-    return f"{at:%Y%m}" if window == "month" else "total"
+        return f"{at.year:04}{at.month:02}{at.day:02}"
+    return f"{at.year:04}{at.month:02}" if window == "month" else "total"
 
 
 def window_start(window: Window, at: datetime) -> datetime | None:
