@@ -25,9 +25,9 @@ async def test_a_project_gets_a_key_and_a_budget_that_hold(gateway: Any, operato
     assert [(await gateway.chat(key=made["key"]))[0] for _ in range(2)] == [200, 429]
     [row] = await gateway.ledger()
     assert (row["project_id"], row["cost_centre"]) == (project, "r-d")
-    [used] = (await operators.get("/usage", params={"group_by": "project,cost_centre"})).json()
+    [used] = (await operators.get("/usage", params={"group_by": "project,cost_centre"})).json()["data"]
     assert (used["project"], used["cost_centre"], used["requests"]) == ("lab", "r-d", 1)
-    text = (await operators.get("/usage", params={"group_by": "project", "as_": "csv"})).text
+    text = (await operators.get("/usage", params={"group_by": "project", "format": "csv"})).text
     assert text.splitlines()[0].startswith("project,attempts,requests")
     listed = (await operators.get("/keys")).text
     assert made["key"] not in listed
@@ -57,3 +57,21 @@ async def test_providers_are_shown_without_what_is_secret(operators: httpx.Async
     answer = await operators.get("/providers")
     assert {one["provider"] for one in answer.json()} == {"alpha", "beta", "gamma"}
     assert "secret" not in answer.text
+
+
+async def test_a_rotated_key_works_with_both_secrets_until_its_grace_is_over(
+    gateway: Any, operators: httpx.AsyncClient
+) -> None:
+    made = (await operators.post("/keys", json={"project": "panel", "name": "turning"})).json()
+    budget = {"scope": "key", "scope_id": made["id"], "metric": "requests", "window": "day", "limit": 3}
+    await operators.put("/budgets", json=budget)
+    turned = (await operators.post(f"/keys/{made['id']}/rotate", json={"grace_seconds": 3600})).json()
+    await gateway.refresh()
+    # one key still: both secrets count against its budget
+    assert [(await gateway.chat(key=key))[0] for key in (made["key"], turned["key"])] == [200, 200]
+    again = (await operators.post(f"/keys/{made['id']}/rotate", json={"grace_seconds": 0})).json()
+    await gateway.refresh()
+    statuses = [(await gateway.chat(key=key))[0] for key in (made["key"], turned["key"], again["key"], again["key"])]
+    assert statuses == [401, 401, 200, 429]
+    assert {row["key_id"] for row in await gateway.ledger()} == {made["id"]}
+    assert (await operators.post("/keys/none/rotate", json={})).status_code == 404

@@ -18,6 +18,7 @@ from .api.public import public_api
 from .api.requests import Requests
 from .api.settling import Settling
 from .api.upstream import Upstreams
+from .configuration import Configuration
 from .operator_api import operator_api
 from .settings import Settings
 from .store import accounts, edge, manifests
@@ -58,13 +59,15 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
     try:
         await _bootstrap(engine, settings)
         await snapshots.refresh()
+        configuration = Configuration(partial(providers, settings), provider_folders(settings), snapshots)
         requests = Requests(settings, snapshots, admission, settling, upstreams)
         rest = public_api(engine, snapshots, requests.authenticate, requests.health)
         yield Api(
             public=Dispatch(requests, rest, max_body_bytes=settings.max_body_bytes),
-            operator=operator_api(engine, snapshots, vault),
+            operator=operator_api(engine, snapshots, vault, pipe, configuration),
             background=(
                 snapshots.keep_fresh,
+                configuration.keep_loaded,
                 partial(_beat, admission, remembering, settings.heartbeat_seconds),
                 settling.keep_trying,
                 partial(_hand_over, HandingOver(journal, admission, pipe, engine)),

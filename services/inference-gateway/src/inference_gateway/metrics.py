@@ -21,6 +21,7 @@ LOST = Counter("shipjury_gateway_attempts_lost_total", "Open attempts of dead in
 REFUSED = Counter(
     "shipjury_gateway_budget_refusals_total", "Attempts that a budget refused.", ("scope", "metric", "window")
 )
+CONFIGURATION = Gauge("shipjury_gateway_configuration_good", "1: the provider files that lie there are in force.")
 ANOMALIES = Counter("shipjury_gateway_anomalies_total", "Projects that were found to spend out of their pattern.")
 
 

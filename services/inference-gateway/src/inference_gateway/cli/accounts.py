@@ -1,14 +1,14 @@
 """Commands for projects, keys and budgets."""
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Annotated
 
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..store import accounts
-from .running import run
+from ..store.focus import exact
+from .running import nano_usd, run
 
 projects = typer.Typer(no_args_is_help=True, help="Who pays: projects of organisations.")
 keys = typer.Typer(no_args_is_help=True, help="API keys: shown once, stored as hashes.")
@@ -56,6 +56,22 @@ def unblock_project(project: str) -> None:
     run(lambda connection: accounts.change_project(connection, project, blocked=None))
 
 
+@projects.command("throttle")
+def throttle_project(
+    project: str,
+    requests_per_minute: Annotated[
+        int | None, typer.Option(min=0, help="Requests a minute while an anomaly is looked at; not given: never.")
+    ] = None,
+    minutes: Annotated[int, typer.Option(min=1, help="Minutes after which the throttle lifts by itself.")] = 60,
+) -> None:
+    """Say whether, and to what, a project is throttled when it spends out of its pattern."""
+    run(
+        lambda connection: accounts.change_project(
+            connection, project, throttle_requests_per_minute=requests_per_minute, throttle_minutes=minutes
+        )
+    )
+
+
 @keys.command("list")
 def list_keys() -> None:
     """Show all keys, never the keys themselves."""
@@ -86,6 +102,23 @@ def create_key(
     typer.echo(f"{key_id}\n{key}")
 
 
+@keys.command("rotate")
+def rotate_key(
+    key_id: str,
+    grace_hours: Annotated[float, typer.Option(min=0, help="Hours that the old secret goes on working.")] = 24.0,
+) -> None:
+    """Give a key a new secret and show it, once; scope, budgets and history stay with the key."""
+    try:
+        key = run(
+            lambda connection: accounts.rotate_key(
+                connection, key_id, at=datetime.now(UTC), grace=timedelta(hours=grace_hours)
+            )
+        )
+    except accounts.NoSuchKey as error:
+        raise typer.BadParameter("no such key, or it is revoked") from error
+    typer.echo(key)
+
+
 @keys.command("revoke")
 def revoke_key(key_id: str) -> None:
     """Revoke a key, at once and for good."""
@@ -97,7 +130,7 @@ def revoke_key(key_id: str) -> None:
 def list_budgets() -> None:
     """Show all budgets."""
     for row in run(lambda connection: accounts.list_rows(connection, "budgets")):
-        limit = f"${Decimal(row['limit']) / 10**9}" if row["metric"] == "nano_usd" else str(row["limit"])
+        limit = f"${exact(row['limit'])}" if row["metric"] == "nano_usd" else str(row["limit"])
         typer.echo(
             f"{row['id']}  {row['scope']:12} {row['scope_id']}  {row['metric']:11} per {row['window']:6} {limit}"
         )
@@ -116,7 +149,9 @@ def set_budget(
         raise typer.BadParameter("scope is organisation, project or key; window is minute, day, month or total")
     if metric not in ("usd", "tokens", "requests", "concurrency"):
         raise typer.BadParameter("metric is usd, tokens, requests or concurrency")
-    amount = int(Decimal(limit) * 10**9) if metric == "usd" else int(limit)
+    if metric != "usd" and not limit.isdecimal():
+        raise typer.BadParameter(f"a limit of {metric} is a whole number")
+    amount = nano_usd(limit) if metric == "usd" else int(limit)
 
     async def store(connection: AsyncConnection) -> str:
         owner = await accounts.project_id(connection, scope_id) if scope == "project" else scope_id

@@ -1,6 +1,6 @@
 """Operators' routes for projects, keys and budgets."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from fastapi import APIRouter, HTTPException, Response
@@ -39,6 +39,8 @@ class ProjectChange(_Strict):
     regions: tuple[str, ...] | None = None
     preferred: tuple[str, ...] | None = None
     blocked: str | None = None
+    throttle_requests_per_minute: int | None = Field(default=None, ge=0, le=MAX_LIMIT)
+    throttle_minutes: int = Field(default=60, ge=1, le=7 * 1440)
 
 
 class NewKey(_Strict):
@@ -50,6 +52,12 @@ class NewKey(_Strict):
     providers: tuple[str, ...] = ()
     cost_centre: str | None = None
     expires_at: datetime | None = None
+
+
+class Rotation(_Strict):
+    """How long the old secret goes on working, in seconds; a day if not given."""
+
+    grace_seconds: int = Field(default=86_400, ge=0, le=90 * 86_400)
 
 
 class NewBudget(_Strict):
@@ -86,6 +94,16 @@ def account_routes(engine: AsyncEngine) -> APIRouter:
         async with engine.begin() as connection:
             key_id, key = await _found(accounts.make_key(connection, **new.model_dump()))
         return json_answer({"id": key_id, "key": key}, 201)
+
+    @routes.post("/keys/{key_id}/rotate")
+    async def rotate_key(key_id: str, rotation: Rotation) -> Response:
+        grace = timedelta(seconds=rotation.grace_seconds)
+        async with engine.begin() as connection:
+            try:
+                key = await accounts.rotate_key(connection, key_id, at=datetime.now(UTC), grace=grace)
+            except accounts.NoSuchKey as error:
+                raise HTTPException(404, "no such key, or it is revoked") from error
+        return json_answer({"id": key_id, "key": key})
 
     @routes.delete("/keys/{key_id}")
     async def revoke_key(key_id: str) -> Response:

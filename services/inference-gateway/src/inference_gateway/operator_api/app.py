@@ -4,18 +4,24 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ..configuration import Configuration
 from ..domain.errors import GatewayError
+from ..store.resp import RedisPipe
 from ..store.snapshot import Snapshots
 from ..store.vault import Vault
 from .accounts import account_routes
+from .anomalies import anomaly_routes
 from .answers import problem
 from .credentials import credential_routes
 from .fleet import fleet_routes
+from .page import page_routes
 from .providers import provider_routes
 from .usage import usage_routes
 
 
-def operator_api(engine: AsyncEngine, snapshots: Snapshots, vault: Vault) -> FastAPI:
+def operator_api(
+    engine: AsyncEngine, snapshots: Snapshots, vault: Vault, pipe: RedisPipe, configuration: Configuration
+) -> FastAPI:
     """The operators' app. Changes reach every replica by the database's notification."""
     app = FastAPI(title="Shipjury inference gateway, operators", openapi_url="/gateway/openapi.json", docs_url=None)
 
@@ -36,6 +42,8 @@ def operator_api(engine: AsyncEngine, snapshots: Snapshots, vault: Vault) -> Fas
     app.include_router(fleet_routes(engine))
     app.include_router(account_routes(engine))
     app.include_router(usage_routes(engine))
-    app.include_router(provider_routes(snapshots))
+    app.include_router(provider_routes(snapshots, configuration))
+    app.include_router(anomaly_routes(engine))
+    app.include_router(page_routes(engine, pipe, configuration))
     app.include_router(credential_routes(engine, snapshots, vault))
     return app

@@ -79,6 +79,11 @@ class Snapshots:
         """The provider files, as they were read."""
         return self._providers
 
+    async def use(self, providers: Mapping[str, Provider]) -> None:
+        """Put other provider files in force; requests that have begun keep the snapshot that they began with."""
+        self._providers = providers
+        await self.refresh()
+
     async def refresh(self) -> None:
         """Read everything and swap. One at a time: an older reading never replaces a newer one."""
         async with self._reading:

@@ -194,7 +194,7 @@ async def recent(connection: AsyncConnection, *, most: int = 50) -> list[dict[st
         .order_by(anomalies.c.closed_at.is_not(None), anomalies.c.opened_at.desc())
         .limit(most)
     )
-    return [dict(row) for row in rows.mappings()]
+    return [{str(name): value for name, value in row.items()} for row in rows.mappings()]
 
 
 def _throttles() -> sa.Delete:
