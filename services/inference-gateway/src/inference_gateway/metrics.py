@@ -1,5 +1,7 @@
 """What the gateway counts, for Prometheus: attempts, tokens, cost; and what waits for the ledger."""
 
+from functools import lru_cache
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from .domain.usage import Bill
@@ -27,11 +29,24 @@ ANOMALIES = Counter("shipjury_gateway_anomalies_total", "Projects that were foun
 
 def count(provider: str, model: str, bill: Bill, ttft_s: float | None) -> None:
     """Count an attempt that has ended."""
-    ATTEMPTS.labels(provider, model, bill.outcome).inc()
+    attempts, given, made, cost, first = _of(provider, model, bill.outcome)
+    attempts.inc()
     if bill.tokens is not None:
-        TOKENS.labels(provider, model, "input").inc(bill.tokens.input)
-        TOKENS.labels(provider, model, "output").inc(bill.tokens.output)
+        given.inc(bill.tokens.input)
+        made.inc(bill.tokens.output)
     if bill.nano_usd:
-        COST.labels(provider, model).inc(bill.nano_usd)
+        cost.inc(bill.nano_usd)
     if ttft_s is not None:
-        FIRST.labels(provider, model).observe(ttft_s)
+        first.observe(ttft_s)
+
+
+@lru_cache(maxsize=4096)
+def _of(provider: str, model: str, outcome: str) -> tuple[Counter, Counter, Counter, Counter, Histogram]:
+    """The children of a deployment, looked up once: looking up costs more than counting."""
+    return (
+        ATTEMPTS.labels(provider, model, outcome),
+        TOKENS.labels(provider, model, "input"),
+        TOKENS.labels(provider, model, "output"),
+        COST.labels(provider, model),
+        FIRST.labels(provider, model),
+    )
