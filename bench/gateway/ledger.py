@@ -23,6 +23,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 import structlog
+import uvloop
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from inference_gateway.store.resp import RedisPipe
@@ -317,4 +318,4 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, default=8)
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
-    asyncio.run(main(options.requests, options.clients, options.kills, options.minutes))
+    uvloop.run(main(options.requests, options.clients, options.kills, options.minutes))

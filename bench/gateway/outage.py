@@ -20,16 +20,12 @@ from typing import Any
 import aiohttp
 import ledger as bench
 import structlog
-from aiokafka import AIOKafkaConsumer
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from inference_gateway.store.admission import Streams
 from inference_gateway.store.resp import RedisPipe
 from shipjury_standalone.embedded.postgres import Postgres
 from shipjury_standalone.embedded.redis import Redis
-from shipjury_standalone.testing import wait_until
-
-TOPIC = "inference.usage.v1"
 
 
 @dataclass
@@ -98,7 +94,7 @@ async def main(what: str, minutes: float, rate: float) -> None:
             await truth.settled(redis.url, seconds=120)
             caught_up = time.monotonic() - began
             figures = await hold(truth, postgres, address, asking)
-            events = await published(broker.address, figures["rows"])
+            events = await truth.published(broker.address, figures["rows"])
             print_table(what, minutes, asking, waiting, caught_up, figures, events)
         finally:
             for one in running.values():
@@ -140,24 +136,6 @@ async def hold(truth: ModuleType, postgres: Postgres, simulator: str, asking: As
         figures: dict[str, Any] = await truth.hold(connection, lines, asking.whole)
     await engine.dispose()
     return figures
-
-
-async def published(bootstrap: str, expected: int) -> int:
-    """How many different events the topic has, once it has so many; fails where they do not come."""
-    seen: set[bytes] = set()
-    consumer = AIOKafkaConsumer(TOPIC, bootstrap_servers=bootstrap, auto_offset_reset="earliest", group_id=None)
-    await consumer.start()
-
-    async def all_there() -> bool:
-        for records in (await consumer.getmany(timeout_ms=500)).values():
-            seen.update(dict(record.headers)["ce_id"] for record in records)
-        return len(seen) >= expected
-
-    try:
-        await wait_until(all_there, seconds=120)
-    finally:
-        await consumer.stop()
-    return len(seen)
 
 
 def print_table(

@@ -7,10 +7,12 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inference_gateway.domain.budgets import MAX_LIMIT, Budget, Charge
+from inference_gateway.domain.budgets import MAX_LIMIT, Budget, Charge, actual_amount, charges
+from inference_gateway.domain.money import Tokens
 from inference_gateway.store.admission import (
     Admission,
     Reaper,
+    Refused,
     Reservation,
     Streams,
     counters,
@@ -66,6 +68,69 @@ async def test_what_is_admitted_never_exceeds_the_limit_at_any_size(
             assert admitted + amount > limit
     assert await counted(pipe) == admitted <= limit
     await pipe.close()
+
+
+limits = st.lists(
+    st.tuples(
+        st.sampled_from(("nano_usd", "tokens", "requests", "concurrency")),
+        st.sampled_from(("minute", "day", "month", "total")),
+        st.sampled_from(("key", "project", "organisation")),
+        st.integers(0, 40),
+    ),
+    max_size=6,
+)
+steps = st.lists(
+    st.tuples(st.sampled_from(("reserve", "settle", "release")), st.integers(0, 20), st.booleans()), max_size=14
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(limits=limits, steps=steps)
+async def test_an_attempt_is_taken_from_all_of_its_budgets_or_from_none_and_no_budget_is_ever_passed(
+    redis_url: str, limits: list[tuple[Any, Any, Any, int]], steps: list[tuple[str, int, bool]]
+) -> None:
+    pipe = await opened(redis_url)
+    admission, at = Admission(pipe, "one"), datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC)
+    of = [
+        Budget(f"b{number}", scope, "x", metric, window, most)
+        for number, (metric, window, scope, most) in enumerate(limits)
+    ]
+    used = {budget.id: 0 for budget in of}
+    open_: list[Reservation] = []
+    for number, (step, amount, first) in enumerate(steps):
+        if step == "reserve":
+            taken = charges(of, counters(0), bound_nano_usd=amount, bound=Tokens(amount, 0), first_attempt=first, at=at)
+            one = Reservation(f"attempt-{number}", 0, taken, b'{"counters":[]}', amount)
+            refused = await admission.reserve(one)
+            fits = all(used[charge.budget.id] + charge.amount <= charge.budget.limit for charge in taken)
+            assert (refused is None) == fits
+            if refused is None:
+                open_.append(one)
+                for charge in taken:
+                    used[charge.budget.id] += charge.amount
+            else:
+                assert isinstance(refused, Refused)
+                assert refused.used == used[refused.budget.id]
+        elif open_:
+            one = open_.pop(amount % len(open_))
+            spent = min(amount, one.bound_nano_usd or 0)
+            if step == "settle":
+                await admission.settle(one, b"{}", nano_usd=spent, tokens=spent)
+            else:
+                await admission.release(one)
+            for charge in one.charges:
+                kept = actual_amount(charge, spent, spent) if step == "settle" else 0
+                used[charge.budget.id] += kept - charge.amount
+        for budget in of:
+            value = await pipe.call("GET", charge_counter(budget, at))
+            assert int(value or 0) == used[budget.id] <= budget.limit  # type: ignore[call-overload]
+    await pipe.close()
+
+
+def charge_counter(budget: Budget, at: datetime) -> str:
+    """Where a budget counts."""
+    [charge] = charges([budget], counters(0), bound_nano_usd=0, bound=Tokens(0, 0), first_attempt=True, at=at)
+    return charge.counter
 
 
 async def test_a_settled_attempt_counts_what_it_took_and_only_once(redis_url: str) -> None:

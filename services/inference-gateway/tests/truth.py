@@ -3,6 +3,7 @@
 from typing import Any
 
 import sqlalchemy as sa
+from aiokafka import AIOKafkaConsumer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inference_gateway.store.admission import SHARDS, stream
@@ -63,3 +64,24 @@ async def hold(connection: AsyncConnection, lines: dict[str, dict[str, Any]], wh
         "hedges": sum(1 for row in rows if row["kind"] == "attempt" and "hedges" in (row["explanation"] or {})),
         "answers_seen_whole": len(whole),
     }
+
+
+async def published(bootstrap: str, expected: int, seconds: float = 120) -> int:
+    """How many different events of `inference.usage.v1` the broker has, once it has so many; fails where they do not
+    come."""
+    seen: set[bytes] = set()
+    consumer = AIOKafkaConsumer(
+        "inference.usage.v1", bootstrap_servers=bootstrap, auto_offset_reset="earliest", group_id=None
+    )
+    await consumer.start()
+
+    async def all_there() -> bool:
+        for records in (await consumer.getmany(timeout_ms=200)).values():
+            seen.update(dict(record.headers)["ce_id"] for record in records)
+        return len(seen) >= expected
+
+    try:
+        await wait_until(all_there, seconds=seconds)
+    finally:
+        await consumer.stop()
+    return len(seen)
