@@ -269,6 +269,7 @@ def explain(said: str) -> str | None:
     if "No space left on device" in said or "os error 28" in said:
         return "The disk is full: make room and start again; what was installed so far is used."
     missing = re.search(r"[Nn]o matching distribution found for ([\w.-]+==[\w.]+)", said)
+    missing = missing or re.search(r"Because ([\w.-]+==[\w.]+) has no wheels with a matching", said)
     missing = missing or re.search(r"hint: .*?`([\w.-]+)` \(v.*?\) only has wheels", said)
     if missing:
         return (
