@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 
 import httptools
 
-_CONNECT_SECONDS = 5.0
+# An engine that is gone refuses at once. One that waits for a processor lets its queue of five fill up: patience helps.
+_CONNECT_SECONDS = 60.0
 _MOST_UNREAD = 1 << 20
 
 
