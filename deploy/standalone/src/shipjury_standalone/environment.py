@@ -52,6 +52,7 @@ def services_environment(folder: DataFolder, where: Addresses, model: str) -> di
     return settings | {
         "GATEWAY_BOOTSTRAP_KEY": gateway_key,
         "GATEWAY_EDGE_TOKEN": folder.secret("edge token"),
+        "GATEWAY_JOURNAL_DIR": str(folder.path / "journal"),
         "EDGE_GATEWAY_OPERATOR_URL": where.operators,
         "EDGE_GATEWAY_OPERATOR_KEY": folder.secret("operators' key"),
         "PANEL_GATEWAY_URL": f"{where.readers}/{GATEWAY.prefixes[0]}",
