@@ -126,12 +126,14 @@ def status() -> None:
     except (OSError, http.client.HTTPException, ValueError) as error:
         where = f"http://{settings.operator_host}:{settings.operator_port}/edge/readyz"
         raise SystemExit(f"edge-runner: no node answers at {where}: {error}") from error
-    typer.echo(f"{settings.node_id}: {found['state']}")
+    typer.echo(f"{settings.node_id}: {found['state']}{', cordoned' if found['cordoned'] else ''}")
     for model, held in found["models"].items():
         speed = f"{held['tokens_per_second']:.1f} tokens/s" if held["tokens_per_second"] else "speed unknown"
         memory = f"{held['resident_bytes'] / MIB:.0f} MiB"
         reason = f"  {held['reason']}" if held["reason"] else ""
         typer.echo(f"  {model}: {held['state']}, {speed}, {memory}, {held['restarts']} restarts{reason}")
+    for model, why in found["not_held"].items():
+        typer.echo(f"  {model}: not held: {why['reason'] or why['progress']}")
 
 
 @cli.command()
