@@ -11,8 +11,7 @@ from yarl import URL
 
 from ..domain.catalogue import Deployment
 from . import converse, openai
-from .call import Call
-from .converse_stream import ConverseTranslator
+from .call import Call, Translator
 
 _CHAT_ROOT = "/openai/v1"
 
@@ -29,5 +28,11 @@ def prepare(deployment: Deployment, endpoint: str, body: bytes) -> Call:
         URL(root + path, encoded=True),
         orjson.dumps(converse.request(asked)),
         streams,
-        lambda: ConverseTranslator(deployment.model),
+        lambda: _translator(deployment.model),
     )
+
+
+def _translator(model: str) -> Translator:
+    from .converse_stream import ConverseTranslator  # botocore with it: only who calls Converse carries that
+
+    return ConverseTranslator(model)

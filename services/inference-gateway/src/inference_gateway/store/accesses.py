@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from ..adapters.access import NOBODY, Access, Fixed
-from ..adapters.aws import Signed
-from ..adapters.entra import PUBLIC_CLOUD, EntraApplication
-from ..adapters.google import GoogleAccount
 from .manifest_files import OPTIONAL, Auth, Manifest
 from .secrets import Secrets
 
@@ -103,15 +100,22 @@ def _values(auth: Auth, secrets: Secrets) -> dict[str, SecretStr] | None:
 
 
 def _build(auth: Auth, values: Values) -> Access:
+    """The access. What needs a cloud's library loads it here: a gateway without such a provider does not carry it."""
     if auth.scheme == "none":
         return NOBODY
     if auth.scheme == "aws":
+        from ..adapters.aws import Signed
+
         region = values["region"].get_secret_value()
         key_id = values["access_key_id"].get_secret_value()
         return Signed(key_id, values["secret_access_key"], values.get("session_token"), region)
     if auth.scheme == "google":
+        from ..adapters.google import GoogleAccount
+
         return GoogleAccount(values["account"])
     if auth.scheme == "entra":
+        from ..adapters.entra import PUBLIC_CLOUD, EntraApplication
+
         authority = values["authority"].get_secret_value() if "authority" in values else PUBLIC_CLOUD
         tenant, client = (values[name].get_secret_value() for name in ("tenant_id", "client_id"))
         return EntraApplication(tenant, client, values["client_secret"], authority)

@@ -5,10 +5,13 @@ them decrypt: a key is rotated by putting a new one in front, sealing everything
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import orjson
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet as _Opener
 
 
 class NoKey(RuntimeError):
@@ -24,8 +27,14 @@ class Vault:
 
     def __init__(self, keys: SecretStr | None) -> None:
         texts = [] if keys is None else [part.strip() for part in keys.get_secret_value().split(",") if part.strip()]
+        self._fernet: _Opener | None = None
+        if not texts:
+            return
+        # Loaded here: a gateway that stores no credentials does not carry the library.
+        from cryptography.fernet import Fernet, MultiFernet
+
         try:
-            self._fernet = MultiFernet([Fernet(text) for text in texts]) if texts else None
+            self._fernet = MultiFernet([Fernet(text) for text in texts])
         except ValueError:
             # The library's own message quotes nothing, and neither must this.
             raise NoKey("GATEWAY_CREDENTIALS_KEYS holds something that is no key") from None
@@ -41,6 +50,8 @@ class Vault:
         """Decrypt. Raises :class:`Unreadable`."""
         if self._fernet is None:
             raise Unreadable("no key")
+        from cryptography.fernet import InvalidToken
+
         try:
             told = orjson.loads(self._fernet.decrypt(sealed))
         except InvalidToken:
@@ -52,4 +63,6 @@ class Vault:
 
 def new_key() -> str:
     """A key for the setting."""
+    from cryptography.fernet import Fernet
+
     return Fernet.generate_key().decode()
