@@ -2,22 +2,19 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import structlog
 import typer
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from . import parked, telemetry
-from .consume import Subscription
 from .database import create_engine
-from .health import Check, broker_check, database_check, nothing_here, with_health
-from .jobs import JobHandler
+from .health import broker_check, database_check, nothing_here, with_health
 from .migrations import upgrade
 from .operators import guard
+from .roles import Api, AsgiApp, Worker
 from .serving import PortInUse, bind, instrumented, serve
 from .settings import ServiceSettings
 from .tasks import Background, run_background, together
@@ -36,36 +33,7 @@ __all__ = [
     "together",
 ]
 
-AsgiApp = Callable[..., Any]
-
 _log = structlog.get_logger("shipjury.process")
-
-
-@dataclass(frozen=True)
-class Api:
-    """A running API. ``public`` answers readers under the service's prefixes, ``operator`` under ``/<service>/``."""
-
-    public: AsgiApp
-    operator: AsgiApp
-    background: Sequence[Background] = ()
-    """Coroutine functions ``(stop: asyncio.Event) -> None`` that run as long as the API does."""
-    ready: Mapping[str, Check] = field(default_factory=dict)
-    """What readyz looks at besides the database; a check raises where what it needs is away."""
-
-
-@dataclass(frozen=True)
-class Worker:
-    """What a worker does: subscriptions, jobs, the outbox relay, and its own loops until ``stop`` is set."""
-
-    service: str
-    engine: AsyncEngine
-    settings: ServiceSettings
-    subscriptions: Sequence[Subscription[Any]] = ()
-    jobs: Sequence[JobHandler] = ()
-    background: Sequence[Background] = ()
-    relay: bool = field(default=True)
-    ready: Mapping[str, Check] = field(default_factory=dict)
-    """What readyz looks at besides database, broker, relay and subscribers."""
 
 
 def public_app(api: Api, settings: ServiceSettings) -> AsgiApp:

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -20,13 +20,11 @@ from .maintenance import keep_house
 from .outbox import CHANNEL as OUTBOX
 from .producers import SharedProducer
 from .relay import Relay
+from .roles import Worker
 from .settings import KafkaSettings
 from .subscriber import Subscriber
 from .tasks import together
 from .topics import TopicRefused, ensure_topics
-
-if TYPE_CHECKING:
-    from .process import Worker
 
 _log = structlog.get_logger("shipjury.worker")
 
@@ -36,7 +34,7 @@ _MEASURE_SECONDS = 10.0
 class Working:
     """The parts of a running worker, and their health."""
 
-    def __init__(self, worker: "Worker", *, session_timeout_ms: int = 10_000) -> None:
+    def __init__(self, worker: Worker, *, session_timeout_ms: int = 10_000) -> None:
         self._worker = worker
         settings = worker.settings
         self._wakeups = Wakeups(worker.engine)
