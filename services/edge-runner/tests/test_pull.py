@@ -24,9 +24,10 @@ TINY = Architecture(
 )
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return shapes.write(tmp_path / "tiny.gguf", TINY)
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Read by all tests, written by none. Larger than a piece that the hub's library writes at once."""
+    return shapes.write(tmp_path_factory.mktemp("source") / "tiny.gguf", TINY)
 
 
 @pytest.fixture

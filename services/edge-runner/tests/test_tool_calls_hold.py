@@ -87,7 +87,7 @@ async def streamed(asked: ChatRequest, output: str, pieces: int) -> list[dict[st
     return [chunk async for chunk in checked_chunks(asked, offered(asked), chunks())]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(parameters=objects(schemas), data=st.data())
 async def test_no_call_leaves_the_node_that_breaks_its_schema(parameters: dict[str, Any], data: st.DataObject) -> None:
     asked = request(parameters, tool_choice="required")
@@ -115,7 +115,7 @@ async def test_no_call_leaves_the_node_that_breaks_its_schema(parameters: dict[s
         assert valid
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(parameters=objects(schemas), data=st.data())
 def test_the_grammars_schema_lets_every_valid_call_through(parameters: dict[str, Any], data: st.DataObject) -> None:
     """What the engine must follow forbids nothing that the caller's schema allows."""
@@ -126,7 +126,7 @@ def test_the_grammars_schema_lets_every_valid_call_through(parameters: dict[str,
 
 
 @pytest.mark.timeout(400)
-@settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parameters=objects(schemas))
 def test_the_real_engine_calls_validly_over_random_schemas(node: RunningNode, parameters: dict[str, Any]) -> None:
     asked = request(parameters, tool_choice="required", parallel_tool_calls=False, max_tokens=250, seed=1)
