@@ -1,13 +1,17 @@
 """Two nodes and the real gateway: deployed by event, routed to, steered, and one killed with streams open."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+from edge_runner.cli import commands
 
 from . import tiny
-from .fleet_world import Fleet, fleet
+from .fleet_world import OPERATORS, Fleet, fleet
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -96,6 +100,30 @@ def test_a_cordoned_node_finishes_what_runs_and_gets_nothing_new(world: Fleet) -
     world.until(lambda: routed(world, "a", "cellar", provider=here))
 
 
+def test_operators_see_and_steer_the_fleet_with_one_command(world: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_GATEWAY_OPERATOR_URL", f"http://127.0.0.1:{world.operator_port}")
+    monkeypatch.setenv("EDGE_GATEWAY_OPERATOR_KEY", OPERATORS)
+
+    def edge(*words: str) -> tuple[int, str]:
+        result = CliRunner().invoke(commands, words)
+        return result.exit_code, f"{result.output}{result.exception or ''}"
+
+    status, said = edge("deploy", "c", "--label", "room=attic", "--context", "512", "--wait", "240")
+    assert (status, "c: ready, 512 tokens x 1" in said) == (0, True), said
+    status, said = edge("nodes")
+    assert status == 0
+    assert re.search(r"attic: ready .* deployment 2 of 2  room=attic", said), said
+    assert re.search(r"c: ready, 512 tokens x 1, \d+ MiB \(estimate \d+\), \d+\.\d tokens/s", said), said
+    assert edge("cordon", "cellar")[1].startswith("cellar: cordoned, generation ")
+    assert edge("uncordon", "cellar")[1].startswith("cellar: open, generation ")
+    status, said = edge("deploy", "missing", "--node", "attic", "--wait", "240")
+    assert (status, "missing: failed, none.gguf is not in /nowhere" in said) == (1, True), said
+    assert edge("withdraw", "missing", "--node", "attic")[0] == 0
+    assert edge("withdraw", "c", "--node", "attic") == (0, "attic: generation 5\n")
+    status, said = edge("drain", "roof")
+    assert (status, "no node 'roof'; known are: attic, cellar" in said) == (1, True), said
+
+
 def test_a_killed_node_ends_its_streams_with_an_error_and_the_gateway_routes_on(world: Fleet) -> None:
     attic = world.nodes[0]
     in_attic = {"order": ["attic"], "only": ["edge"]}
@@ -115,5 +143,5 @@ def test_a_killed_node_ends_its_streams_with_an_error_and_the_gateway_routes_on(
 def test_a_node_holds_again_after_a_restart_what_was_deployed_on_it(world: Fleet) -> None:
     world.start("attic", labels='{"room": "attic"}')
     world.until(lambda: world.is_at("attic", "b", "ready") and world.is_at("attic", "a", "ready"))
-    assert world.told("attic")["generation"] == 1
+    assert world.told("attic")["generation"] == 5
     world.until(lambda: routed(world, "b", "attic"))
