@@ -26,7 +26,6 @@ _SAVE_S = 30.0
 _IDLE_SLOTS = 3600 // SLOT_S
 _HISTORY = timedelta(days=28)
 _LEASE = timedelta(seconds=20)
-_MEASURES = ("cost", "requests")
 _log = structlog.get_logger("inference_gateway.watching")
 
 
@@ -159,19 +158,17 @@ class Watch:
             project_id, model, measure = name.split("\0")
             key = (project_id, model, measure)
             since = datetime.fromtimestamp((self._series[key].since or 0) * SLOT_S, UTC)
-            made = await store.open_anomaly(connection, key, self._rates(project_id, model), since=since, now=now)
+            cost, requests = await store.observed(connection, project_id, model, since=since, now=now)
+            rates = Rates(
+                cost, self._due(project_id, model, "cost"), requests, self._due(project_id, model, "requests")
+            )
+            made = await store.open_anomaly(connection, key, rates, since=since, now=now)
             if made is not None:
                 metrics.ANOMALIES.inc()
                 _log.warning("a project spends out of its pattern", project_id=project_id, model=model, measure=measure)
 
-    def _rates(self, project: str, model: str) -> Rates:
-        cost, requests = (self._of((project, model, measure)) for measure in _MEASURES)
-        return Rates(
-            round(cost.observed_per_minute),
-            round(cost.expected_per_minute),
-            requests.observed_per_minute,
-            requests.expected_per_minute,
-        )
+    def _due(self, project: str, model: str, measure: str) -> int:
+        return round(self._of((project, model, measure)).expected_per_minute)
 
     async def _save(self, connection: AsyncConnection, now: datetime) -> None:
         """Store where the watch stands, in the transaction of what it did."""

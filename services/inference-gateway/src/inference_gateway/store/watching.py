@@ -108,6 +108,23 @@ async def newer(connection: AsyncConnection, ledger_id: int, since: datetime, mo
     return [Used(row.id, row.project_id, row.model, float(row.ended), row.cost_nano_usd or 0) for row in rows]
 
 
+async def observed(
+    connection: AsyncConnection, project: str, model: str, *, since: datetime, now: datetime
+) -> tuple[int, float]:
+    """What a project's attempts on a model (or on all) cost and how many they were, a minute, since a moment."""
+    query = sa.select(sa.func.coalesce(sa.func.sum(ledger.c.cost_nano_usd), 0), sa.func.count()).where(
+        ledger.c.project_id == project,
+        ledger.c.kind == "attempt",
+        ledger.c.usage_day >= since.date(),
+        ledger.c.started_at >= since,
+    )
+    if model != EVERYTHING:
+        query = query.where(ledger.c.model == model)
+    cost, count = (await connection.execute(query)).one()
+    minutes = max(1.0, (now - since).total_seconds()) / 60
+    return round(float(cost) / minutes), round(count / minutes, 1)
+
+
 async def open_projects(connection: AsyncConnection) -> dict[str, tuple[str, str, str]]:
     """Projects with an open anomaly: its id, model and measure."""
     rows = await connection.execute(sa.select(anomalies).where(anomalies.c.closed_at.is_(None)))
