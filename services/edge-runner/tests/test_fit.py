@@ -1,8 +1,13 @@
 """Memory by arithmetic, held against the sizes of real files and against what engines really take."""
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from edge_runner.domain.fit import MIB, Need, fits_into, kv_cache_bytes, largest_context, need
@@ -13,7 +18,7 @@ from edge_runner.gguf import NotGguf, read_header
 from edge_runner.model_list import load_models
 
 from . import shapes
-from .conftest import RunningNode, StartNode
+from .conftest import RunningNode, StartNode, wait_for
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -82,6 +87,16 @@ def test_a_3b_shape_with_4096_tokens_runs_inside_4_gib_as_estimated(tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_a_3b_shape_with_4096_tokens_runs_in_a_control_group_of_4_gib(tmp_path: Path, start_node: StartNode) -> None:
+    """The whole node under the kernel's own limit. Needs the right to make a memory control group."""
+    with control_group(4096 * MIB) as group:
+        _serve_shape("ministral-3-3b-instruct-2512", tmp_path, start_node, group=group, memory="4GiB")
+        assert group.oom_kills() == 0
+        sys.stdout.write(f"most in the group: {group.most() / MIB:.0f} MiB\n")
+        assert 2300 * MIB < group.most() <= 4096 * MIB
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["mistral-7b-instruct-v0.3", "mistral-small-24b-instruct-2501"])
 @pytest.mark.timeout(1200)
 def test_larger_shapes_take_what_was_estimated(model: str, tmp_path: Path, start_node: StartNode) -> None:
@@ -118,7 +133,46 @@ def test_a_file_that_is_no_whole_gguf_is_refused_by_what_is_wrong_with_it(tmp_pa
             read_header(broken)
 
 
-def _serve_shape(model: str, tmp_path: Path, start_node: StartNode, **settings: str) -> None:
+@dataclass(frozen=True)
+class ControlGroup:
+    """A memory control group of the kernel, version 2 or 1."""
+
+    folder: Path
+    version: int
+
+    def take_in(self, process: int) -> None:
+        (self.folder / "cgroup.procs").write_text(str(process))
+
+    def most(self) -> int:
+        return int((self.folder / ("memory.peak" if self.version == 2 else "memory.max_usage_in_bytes")).read_text())
+
+    def oom_kills(self) -> int:
+        page = (self.folder / ("memory.events" if self.version == 2 else "memory.oom_control")).read_text()
+        return int(dict(line.split() for line in page.splitlines())["oom_kill"])
+
+
+@contextmanager
+def control_group(limit: int) -> Iterator[ControlGroup]:
+    """A group with this limit and no swap; gone after the test."""
+    root = Path("/sys/fs/cgroup")
+    version = 2 if (root / "cgroup.controllers").exists() else 1
+    group = ControlGroup((root if version == 2 else root / "memory") / f"shipjury-test-{os.getpid()}", version)
+    group.folder.mkdir()
+    try:
+        names = ("memory.max", "memory.swap.max") if version == 2 else ("memory.limit_in_bytes",)
+        for name, value in zip(names, (limit, 0), strict=False):
+            (group.folder / name).write_text(str(value))
+        yield group
+    finally:
+        for process in (group.folder / "cgroup.procs").read_text().split():
+            psutil.Process(int(process)).kill()
+        wait_for(lambda: not (group.folder / "cgroup.procs").read_text(), 30)
+        group.folder.rmdir()
+
+
+def _serve_shape(
+    model: str, tmp_path: Path, start_node: StartNode, group: ControlGroup | None = None, **settings: str
+) -> None:
     """Serve a file of this model's shape with 4,096 tokens of KV cache, and hold its memory against the estimate."""
     shape = MODELS.find(model).architecture
     path = shapes.write(tmp_path / "shape.gguf", shape)
@@ -136,8 +190,12 @@ def _serve_shape(model: str, tmp_path: Path, start_node: StartNode, **settings: 
         cache_ram_mib="0",
         ready_seconds="900",
         patience=900,
+        ready=False,
         **settings,
     )
+    if group is not None:
+        group.take_in(node.process.pid)  # long before it has an engine
+    node.wait_ready(900)
     answer = node.post("/completions", model="shape", prompt="word " * 30, max_tokens=2)
     assert answer.json()["usage"]["completion_tokens"] > 0
     estimate = need(shape, weights=None, context=4096, slots=1)

@@ -59,7 +59,7 @@ class Supervisor:
         self.client: EngineClient | None = None
         self._ready_seconds, self._health_seconds = ready_seconds, health_seconds
         self._on_change = on_change
-        self._lines: deque[str] = deque(maxlen=50)
+        self._lines: deque[str] = deque(maxlen=200)  # vLLM says why it fell, and then a hundred lines of tracebacks
         self._changed = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
