@@ -28,7 +28,7 @@ class Heard:
         events = [line[5:].strip() for line in self.text.split("\n") if line.startswith("data:")]
         contents = sum('"content":"w' in event for event in events)
         error = next((event for event in events if '"error"' in event), "")
-        said = [f"{contents} events"]
+        said = [f"{contents} events" if self.status == 200 else f"status {self.status}, {contents} events"]
         if error:
             told = orjson.loads(error)["error"]
             said.append(f"an error event (`{told.get('code') or told.get('type') or told.get('message')}`)")

@@ -1,7 +1,7 @@
 """An upstream that does what goes wrong, as the text of a request asks for, and remembers what became of each.
 
-`fault:cut` ends the connection in mid-stream; `fault:slow` sends an event every tenth of a second; `fault:429` refuses
-with Retry-After; `fault:silence` says nothing for 30 seconds in mid-stream and then goes on. `GET /seen` tells.
+`fault:cut` ends the connection after ten events, `fault:slow` goes on, both with an event every tenth of a second;
+`fault:429` refuses with Retry-After; `fault:silence` says nothing for 30 seconds in mid-stream. `GET /seen` tells.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ async def _answer(body: bytes, reader: asyncio.StreamReader, writer: asyncio.Str
             return False
         if fault == "silence" and number == 10:
             await asyncio.wait({gone}, timeout=SILENCE_S)
-        if fault == "slow":
+        if fault in ("slow", "cut"):
             await asyncio.wait({gone}, timeout=0.1)
         if gone.done():
             note["after_s"] = round(time.monotonic() - began, 1)

@@ -58,34 +58,40 @@ def settled(seen: dict[str, Rounds]) -> bool:
 async def measure(servers: dict[str, Server], shape: str, options: argparse.Namespace) -> dict[str, Rounds]:
     """Interleaved rounds over all servers: at least ``--rounds``, more until the ratios are settled."""
     kind, _, clients = shape.partition(":")
-    seen = {name: Rounds() for name in servers}
-    await _round(servers, kind, int(clients), options, {name: Rounds() for name in servers})
-    for number in range(options.most_rounds):
-        await _round(servers, kind, int(clients), options, seen)
-        if number + 1 >= options.rounds and settled(seen):
-            break
+    with held(options.lock):
+        warm = {name: Rounds() for name in servers}
+        await _round(servers, kind, int(clients), options, warm)
+        able = {name: server for name, server in servers.items() if not warm[name].loads[0].failed}
+        for name in servers.keys() - able.keys():
+            print(f"\n{name} fails {shape}: left out")
+        seen = {name: Rounds() for name in able}
+        for number in range(options.most_rounds):
+            await _round(able, kind, int(clients), options, seen)
+            if number + 1 >= options.rounds and settled(seen):
+                break
+    for name, rounds in seen.items():
+        if failed := sum(load.failed for load in rounds.loads):
+            raise SystemExit(f"{name}: {failed} requests failed")
     return seen
 
 
 async def _round(
     servers: dict[str, Server], kind: str, clients: int, options: argparse.Namespace, seen: dict[str, Rounds]
 ) -> None:
-    with held(options.lock):
-        for name, server in servers.items():
-            before, beside = server.cpu(), server.cpu_beside()
-            load = await drive(
-                server.port, server.request(stream=kind == "stream"), clients=clients, seconds=options.seconds
-            )
-            if load.failed:
-                raise SystemExit(f"{name}: {load.failed} requests failed")
-            seen[name].cpu.append((server.cpu() - before) * 1000 / len(load.whole))
-            seen[name].beside.append((server.cpu_beside() - beside) * 1000 / len(load.whole))
-            seen[name].loads.append(load)
+    for name, server in servers.items():
+        before, beside = server.cpu(), server.cpu_beside()
+        load = await drive(
+            server.port, server.request(stream=kind == "stream"), clients=clients, seconds=options.seconds
+        )
+        count = max(1, len(load.whole))
+        seen[name].cpu.append((server.cpu() - before) * 1000 / count)
+        seen[name].beside.append((server.cpu_beside() - beside) * 1000 / count)
+        seen[name].loads.append(load)
 
 
 @contextlib.contextmanager
 def held(path: Path | None) -> Iterator[None]:
-    """Hold a lock file during a round, where other work shares the machine and honours it."""
+    """Hold a lock file during a shape, where other work shares the machine and honours it."""
     if path is None:
         yield
         return
@@ -99,7 +105,8 @@ def table(shape: str, servers: dict[str, Server], seen: dict[str, Rounds]) -> li
     rounds = len(seen["upstream"].cpu)
     lines = [
         f"\n### {shape}, {rounds} rounds",
-        "| Server | CPU ms | requests/s | p50 + ms | p95 + ms | p99 + ms | first token + ms | MiB | CPU to ours (95 %) |",
+        "| Server | CPU ms | requests/s | p50 + ms | p95 + ms | p99 + ms | first token + ms | MiB "
+        "| CPU to ours (95 %) |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     bare = seen["upstream"]
@@ -144,7 +151,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="least rounds")
     parser.add_argument("--most-rounds", type=int, default=40, help="most rounds, where ratios do not settle")
     parser.add_argument("--seconds", type=float, default=1.5, help="how long a server is under load in a round")
-    parser.add_argument("--lock", type=Path, help="lock file to hold during each round")
+    parser.add_argument("--lock", type=Path, help="lock file to hold during each shape")
     parser.add_argument("--json", type=Path, help="file for all rounds' CPU figures")
     options = parser.parse_args()
     names = [name for name in NAMES if name in {"upstream", *options.servers}]
