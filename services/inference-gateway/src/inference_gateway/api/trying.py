@@ -7,6 +7,7 @@ of the same provider.
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +33,8 @@ from .upstream import Upstreams
 
 _log = structlog.get_logger("inference_gateway.trying")
 _BACK_OFF_S, _MAX_BACK_OFF_S = 0.1, 2.0
-_MOST_RULED_OUT = 8
+_MOST_RULED_OUT, _LONGEST = 8, 1000
+_UNPRINTABLE = re.compile(rb"[^ -~]")
 _JSON = (b"content-type", b"application/json")
 _SSE = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
@@ -152,7 +154,7 @@ class Trying:
         job.presence.when_gone(attempt.leave)
         if race is not None:
             race.enter(attempt)
-        headers = _headers(job, candidate, number, hedge=beside is not None)
+        headers = answer_headers(job, candidate, number, hedge=beside is not None)
         health.begin(started)
         try:
             end = await attempt.run(
@@ -269,7 +271,8 @@ def _cooling(provider: str, seconds: float) -> End:
     return End("not_sent", "cooling_down", error=error, retry=True)
 
 
-def _headers(job: Job, candidate: Candidate, number: int, *, hedge: bool) -> Headers:
+def answer_headers(job: Job, candidate: Candidate, number: int, *, hedge: bool) -> Headers:
+    """What an answer says about its way here."""
     named = [
         *job.named,
         (b"x-shipjury-provider", candidate.deployment.provider.encode()),
@@ -279,7 +282,8 @@ def _headers(job: Job, candidate: Candidate, number: int, *, hedge: bool) -> Hea
     ]
     if job.made.ruled_out:
         told = ", ".join(f"{out.deployment.provider}={out.rule}" for out in job.made.ruled_out[:_MOST_RULED_OUT])
-        named.append((b"x-shipjury-ruled-out", told.encode("latin-1", "replace")))
+        # A rule may name a parameter of the client's own invention: nothing of it may end a header.
+        named.append((b"x-shipjury-ruled-out", _UNPRINTABLE.sub(b"?", told.encode("ascii", "replace"))[:_LONGEST]))
     if hedge:
         named.append((b"x-shipjury-hedge", b"won"))
     return named
