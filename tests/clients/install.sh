@@ -17,7 +17,7 @@ index=$($python -m pip config get global.index-url 2>/dev/null || true)
 $uv pip install -q --python "$folder/python/bin/python" --no-deps --require-hashes -r "$here/requirements.lock"
 
 new_enough() { [ "$("$1" -p 'process.versions.node.split(".")[0] >= 22' 2>/dev/null)" = true ]; }
-if new_enough node; then
+if new_enough node && command -v npm >/dev/null; then
   node=$(command -v node)
   npm() { command npm "$@"; }
 else
