@@ -155,6 +155,17 @@ def test_parameters_that_ask_for_nothing_keep_nobody_out(deployment: Deployment)
     judge(deployment, out)
 
 
+def test_a_value_that_asks_for_what_happens_anyway_is_none() -> None:
+    index = catalogue([replace(CHATS[0], name="m")])
+    for asked, needed in (
+        ({"n": 1, "best_of": 1, "echo": False, "suffix": None}, set()),
+        ({"n": 2, "best_of": 3, "echo": True, "suffix": "x"}, {"n", "best_of", "echo", "suffix"}),
+    ):
+        request = read("/v1/completions", orjson.dumps({"model": "m", "prompt": "hi", **asked}), index)
+        assert request.need.parameters == needed
+        assert request.idle == set(asked) - needed
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_combinations_that_are_let_through_are_never_refused(data: st.DataObject) -> None:

@@ -25,6 +25,8 @@ ENDPOINTS = {
 _REQUIRED = {"chat": "messages", "completions": "prompt", "embeddings": "input"}
 _OURS = frozenset({"model", "messages", "prompt", "input", "stream", "provider", "stream_options"})
 _CHOICES = ("tool_choice", "reasoning_effort", "service_tier", "verbosity")
+_NOTHING = (("n", 1), ("best_of", 1), ("echo", False))
+"""Values that ask for what happens anyway."""
 _POSITIVE = ("max_tokens", "max_completion_tokens", "n", "best_of")
 
 
@@ -138,8 +140,7 @@ def _need(endpoint: str, body: dict[str, Any], length: int) -> Need:
     shape = body.get("response_format")
     if isinstance(shape, dict) and shape.get("type") == "json_schema":
         features.add("json_schema")
-    if (body.get("n") or 1) == 1:
-        parameters.discard("n")
+    parameters -= {name for name, nothing in _NOTHING if body.get(name) == nothing}
     if endpoint == "embeddings":
         parameters.discard("encoding_format")  # The gateway packs and unpacks for those who do not know it.
     options = body.get("stream_options")
