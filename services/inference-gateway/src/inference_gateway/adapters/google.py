@@ -33,7 +33,7 @@ class GoogleAccount(Bought):
         if self._credentials is None:
             self._credentials = _loaded(orjson.loads(self._account.get_secret_value()))
         pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=5, read=10), retries=False)
-        self._credentials.refresh(Request(pool))
+        self._credentials.refresh(Request(pool))  # type: ignore[no-untyped-call]
         return str(self._credentials.token), self._credentials.expiry.replace(tzinfo=UTC).timestamp()
 
 
