@@ -38,23 +38,13 @@ def test_a_stream_is_measured_from_its_first_token_to_its_last(node: RunningNode
 
 
 def ours(node: RunningNode, trace_id: str) -> list[dict[str, Any]]:
-    """The two spans of a call, the inner one first; the web framework's own are left out."""
+    """The two spans of a call, the inner one first."""
 
     def found() -> list[dict[str, Any]]:
-        return [span for span in node.spans() if span["trace_id"] == trace_id and span["scope"] == "shipjury.edge"]
+        return [span for span in node.spans() if span["trace_id"] == trace_id]
 
     wait_for(lambda: len(found()) == 2, 20, node)
     return sorted(found(), key=lambda span: str(span["kind"]))
-
-
-def parents(node: RunningNode, span: dict[str, Any]) -> list[str]:
-    """Ids of the spans around a span, inner first; the web framework has some of its own."""
-    by_id = {one["span_id"]: one for one in node.spans()}
-    found = []
-    while span["parent_id"] in by_id:
-        found.append(span["parent_id"])
-        span = by_id[span["parent_id"]]
-    return found
 
 
 def counters() -> list[str]:
@@ -75,11 +65,12 @@ def test_the_kv_cache_is_seen_to_fill_and_to_empty(node: RunningNode) -> None:
     assert shape.head_dim is not None
     wanted = 2 * shape.layers * shape.kv_heads * shape.head_dim * 2 * 2048 * 2  # f16, 2,048 tokens, two slots
     assert node.metric("edge_kv_cache_bytes") == wanted
-    asked = {"model": MODEL, "prompt": "word " * 500, "max_tokens": 400, "stream": True}
+    asked = {"model": MODEL, "prompt": "word " * 200, "max_tokens": 1500, "stream": True}
     asked["logit_bias"] = {"0": -100, "2": -100}  # it must not end before we have looked
     with httpx.stream("POST", f"{node.base_url}/completions", json=asked, headers=node.headers, timeout=240) as answer:
-        next(answer.iter_lines())
-        assert 500 / 4096 < node.metric("edge_kv_cache_use_ratio") < 1000 / 4096
+        lines = answer.iter_lines()  # kept: where it goes, the connection goes
+        next(lines)
+        assert 200 / 4096 < node.metric("edge_kv_cache_use_ratio") < 400 / 4096
     wait_for(lambda: node.metric("edge_kv_cache_use_ratio") == 0, 30, node)
 
 
@@ -103,8 +94,7 @@ def test_a_call_joins_its_callers_trace_and_speaks_the_conventions_for_generativ
     streamed(node, node.headers | {"traceparent": caller}, max_tokens=5, temperature=0, seed=4)
     inference, request = ours(node, trace_id)
     assert (request["kind"], request["parent_id"]) == ("SERVER", "b7ad6b7169203331")
-    assert inference["kind"] == "CLIENT"
-    assert request["span_id"] in parents(node, inference)
+    assert (inference["kind"], inference["parent_id"]) == ("CLIENT", request["span_id"])
     assert inference["name"] == f"chat {MODEL}"
     told = inference["attributes"]
     assert told.pop("gen_ai.response.time_to_first_chunk") > 0

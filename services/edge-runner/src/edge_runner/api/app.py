@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request
+from fastapi.telemetry import TelemetryConfig
 from pydantic import SecretStr
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -25,10 +26,13 @@ from .requests import ChatRequest, CompletionRequest, EmbeddingsRequest, Samplin
 from .room import room_for_chat, room_for_prompt
 from .structured import checked_chunks, offered
 
+# ``instrumented`` traces requests; the framework's own second span of each would come between it and the model's.
+_OWN_SPANS: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+
 
 def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
     """The ASGI app of ``/v1``. Without a token everybody who reaches the address may call."""
-    app = FastAPI(title="Shipjury edge runner", version="1", docs_url=None, redoc_url=None)
+    app = FastAPI(title="Shipjury edge runner", version="1", docs_url=None, redoc_url=None, telemetry=_OWN_SPANS)
     errors.install(app)
     page.install(app)
 
@@ -105,7 +109,8 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
                 await room_for_chat(holding, client, asked, body)
                 async with client.stream("/v1/chat/completions", sent) as raw:
                     async for chunk in checked_chunks(asked, offer, seen.chunks(unbroken(raw))):
-                        yield seen.told(chat_chunk(holding, name, created, chunk))
+                        if chunk.get("choices") or asked.wants_usage:
+                            yield seen.told(chat_chunk(holding, name, created, chunk))
 
         return Stream(chunks()) if asked.stream else _json(await unless_gone(request, answer()))
 

@@ -34,6 +34,11 @@ class Sampling(BaseModel):
     user: str | None = None
     """A label of the caller's own; it changes nothing here."""
 
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream shall end with a chunk of its tokens."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
     def sampling(self) -> dict[str, Any]:
         """The sampling parameters that were given, as the engines spell them."""
         names = (
