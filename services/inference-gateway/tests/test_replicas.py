@@ -24,9 +24,9 @@ from shipjury_standalone.testing import wait_until
 from .conftest import KEY, PROVIDERS, write_providers
 from .processes import Running, environment, start
 
-LIMIT = 60_000_000
+LIMIT = 120_000_000
 CLIENTS, EACH = 200, 5
-FAULTS = ["", "", "", "", "fault=500@alpha", "fault=503@beta", "fault=cut", "fault=hang@alpha", "cached", "cached"]
+FAULTS = ["", "", "", "", "fault=500@alpha", "fault=hang@beta", "fault=cut", "fault=hang@alpha", "cached", "cached"]
 
 
 @pytest.mark.timeout(240)
@@ -49,6 +49,7 @@ async def test_three_gateways_and_two_hundred_clients_never_spend_more_than_one_
             "admission_seconds": 10,
             "hedge_share": 1,
             "first_token_seconds": 3,
+            "answer_seconds": 5,
             "drain_seconds": 2,
         }
     ) | {f"{name.upper()}_KEY": f"{name}-secret" for name in PROVIDERS}
@@ -95,7 +96,7 @@ async def test_three_gateways_and_two_hundred_clients_never_spend_more_than_one_
         cached=sum(1 for line in lines if line["cached"]),
         longest_answer=max(line["output"] for line in lines),
     )
-    assert LIMIT / 10 < spent <= LIMIT
+    assert LIMIT / 20 < spent <= LIMIT
     assert counts[402] > 0
     assert hedges > 0
 
