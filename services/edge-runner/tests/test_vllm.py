@@ -9,6 +9,7 @@ import json
 import math
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import openai
 import psutil
 import pytest
 
+from edge_runner.engines import Vllm
 from edge_runner.schemas import violation
 
 from . import vllm_double
@@ -29,7 +31,6 @@ pytestmark = pytest.mark.timeout(300)
 
 RECORDING = Path(__file__).parent / "recordings" / "vllm.json"
 CONFIG = Path(__file__).parent / "recordings" / "config.json"
-MIB = 1 << 20
 
 
 def models_for_replay(folder: Path) -> Path:
@@ -235,6 +236,20 @@ def engine_of(node: RunningNode) -> EngineBehind:
     (leash,) = node.engines()
     arguments = leash.cmdline()
     return EngineBehind(int(arguments[arguments.index("--port") + 1]))
+
+
+def test_how_an_engine_ended_is_read_from_what_it_said(tmp_path: Path) -> None:
+    engine = Vllm(str(vllm_double.installed(tmp_path / "venv", "replay", str(RECORDING))))
+    recorded = json.loads((RECORDING.parent / "vllm_ends.json").read_text())
+    ended, limited = recorded["killed_core"], recorded["limit"]
+    crash = engine.why_it_ended(ended["exit_code"], ended["lines"], oom_killed=False)
+    assert crash.kind == "crash"
+    assert "EngineCore encountered an issue" in crash.text
+    assert engine.why_it_ended(ended["exit_code"], ended["lines"], oom_killed=True).kind == "out_of_memory"
+    assert engine.why_it_ended(128 + signal.SIGKILL, [], oom_killed=False).text == "SIGKILL"
+    starved = engine.why_it_ended(limited["exit_code"], limited["lines"], oom_killed=False)
+    assert starved.kind == "out_of_memory"
+    assert "DefaultCPUAllocator" in starved.text
 
 
 def test_nothing_of_the_engine_outlives_the_runner(tmp_path: Path, start_node: StartNode) -> None:

@@ -1,9 +1,9 @@
 """Stands where vLLM's command stands: records what the real one answers, byte for byte, or answers with the recording.
 
-``vllm_double.py replay|record FILE [REAL] serve FOLDER --port N ...``. A recording is a list of exchanges: method, path,
-whether the key was there, the request's JSON; the answer's bytes in the pieces in which they came; whether the client
-left before its end. A replayed server knows no other request: anything else gets 599, which fails any test. It refuses
-flags that the recorded one was not started with, and keeps an unfinished exchange open until its client leaves.
+``vllm_double.py replay|record FILE [REAL] serve FOLDER --port N ...``. A recording is a list of exchanges: method,
+path, whether the key was there, the request's JSON; the answer's bytes in the pieces in which they came; whether the
+client left before its end. A replayed server knows no other request: anything else gets 599, which fails any test. It
+refuses flags that the recorded one was not started with, and keeps an unfinished exchange open until its client leaves.
 """
 
 import asyncio
