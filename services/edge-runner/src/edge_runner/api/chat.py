@@ -32,7 +32,7 @@ def chat_body(asked: ChatRequest, offer: Offer | None, holding: Holding) -> dict
     if asked.logprobs:
         body |= {"logprobs": True, "top_logprobs": max(1, asked.top_logprobs or 0)}
     if asked.stream:
-        body["stream_options"] = {"include_usage": True}  # for our own counts, whether the client wants it or not
+        body["stream_options"] = {"include_usage": asked.wants_usage}
     return holding.engine.body(body)
 
 

@@ -72,8 +72,8 @@ class LlamaCpp:
         return find_weights(model, models_dir)
 
     def body(self, body: dict[str, Any]) -> dict[str, Any]:
-        """OpenAI's is its own."""
-        return body
+        """OpenAI's is its own. Every stream tells its tokens: they are counted whether the client wants them or not."""
+        return body | {"stream_options": {"include_usage": True}} if body.get("stream") else body
 
     def in_slot(self, body: dict[str, Any], slot: int) -> dict[str, Any]:
         """A busy slot makes the request wait for it."""
