@@ -23,20 +23,20 @@ def series(measure: str = "cost") -> Series:
 
 
 @pytest.mark.parametrize("number", [1, 4])
-def test_three_days_of_ordinary_traffic_raise_no_alarm(number: int) -> None:
+def test_two_days_of_ordinary_traffic_raise_no_alarm(number: int) -> None:
     cost, requests = series("cost"), series("requests")
     opened = 0
-    for slot, count, spent in ordinary(ORDINARY[number], seed=11 + number, days=3):
+    for slot, count, spent in ordinary(ORDINARY[number], seed=11 + number, days=2):
         opened += [cost.observe(slot, spent), requests.observe(slot, count)].count("opened")
     assert opened == 0
 
 
-@pytest.mark.parametrize(("hour", "a_second"), [(3.0, 10), (10.5, 10), (20.0, 20)])
+@pytest.mark.parametrize(("hour", "a_second"), [(3.0, 10), (10.5, 10)])
 def test_a_loop_is_found_within_a_minute_by_day_and_by_night(hour: float, a_second: int) -> None:
     project = ORDINARY[2]
     cost, requests = series("cost"), series("requests")
-    start = MONDAY + 2 * DAY + int(hour * 3600 / SLOT_S)
-    for slot, count, spent in ordinary(project, seed=5, days=3):
+    start = MONDAY + DAY + int(hour * 3600 / SLOT_S)
+    for slot, count, spent in ordinary(project, seed=5, days=2):
         extra = a_second * SLOT_S if slot >= start else 0
         changes = {cost.observe(slot, spent + extra * project.nano_usd), requests.observe(slot, count + extra)}
         if "opened" in changes:

@@ -23,6 +23,7 @@ from .conftest import KEY, PROVIDERS, write_providers
 from .processes import environment, start
 from .test_anomalies import row
 
+TOPIC = "inference.anomalies.v1"
 ORDINARY_S = 20
 WITHIN_S = 60
 
@@ -41,11 +42,13 @@ async def test_a_loop_is_told_of_and_throttled_within_a_minute(
     await a_week_of(url)
     variables = environment(settings)
     api, worker = await start("api", variables, tmp_path / "log"), await start("worker", variables, tmp_path / "log")
-    consumer = AIOKafkaConsumer("inference.anomalies.v1", bootstrap_servers=kafka, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest")
     await consumer.start()
     engine = create_async_engine(url)
     try:
         await wait_until(lambda: has_learned(engine), seconds=120)
+        await wait_until(lambda: is_there(consumer), seconds=60)
+        consumer.subscribe([TOPIC])
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session:
             for _ in range(ORDINARY_S):
                 assert await call(session, api.url) == 200
@@ -84,6 +87,11 @@ async def a_week_of(url: str) -> None:
 async def has_learned(engine: Any) -> bool:
     async with engine.connect() as connection:
         return bool(await connection.scalar(sa.select(watch.c.ledger_id)))
+
+
+async def is_there(consumer: AIOKafkaConsumer) -> bool:
+    """Whether the worker has made the topic."""
+    return TOPIC in await consumer.topics()
 
 
 async def call(session: aiohttp.ClientSession, url: str) -> int:
