@@ -64,7 +64,10 @@ async def pairs(bench: Bench, streams: int, tokens: int, least: int, most: int, 
     until = loop.time() + seconds
     for number in range(-1, most):
         doors = [bench.bare, bench.ours][:: 1 if number % 2 else -1]
-        seen = {door.name: await round_of(door, bench.model, streams, tokens, number * 2 + 4) for door in doors}
+        seen = {  # each door has prompts of its own: neither finds the other's in the engine's cache
+            door.name: await round_of(door, bench.model, streams, tokens, number * 2 + 4 + (door is bench.ours))
+            for door in doors
+        }
         if number >= 0:  # the first pair warms up
             (bare_rate, bare_first), (our_rate, our_first) = seen["engine"], seen["runner"]
             found.append(Pair(bare_rate, our_rate, bare_first, our_first))

@@ -125,10 +125,12 @@ class Journey:
             self.seen["confirmed"] = reader.post(link[1]).status_code
 
     def send_digest(self) -> None:
-        """The operator sends the digest, and the power goes while the mail is on its way."""
+        """The operator sends the digest, and the power goes before the mail is out."""
         until("the verdict in the digest", lambda: "Quillbase" in self.shipjury.command("digest", "preview").stdout, 60)
+        self.shipjury.command("digest", "pause")
         self.seen["sent"] = self.shipjury.command("digest", "send")
         self.cut_the_power()
+        self.shipjury.command("digest", "resume")
         self.seen["digest"] = until("the digest", lambda: self.mail("Weekly AI Tool Verdicts,"), 90)
 
     def unsubscribe(self) -> None:

@@ -275,8 +275,12 @@ async def test_many_clients_never_spend_more_than_one_budget(gateway: Any) -> No
     lines = await gateway.account()
     assert 0 < sum(line["nano_usd"] for line in lines) <= 2_500_000
     assert {answer[0] for answer in answers} == {200, 402}
-    rows = await gateway.ledger()
-    assert sum(row["cost_nano_usd"] for row in rows) == sum(line["nano_usd"] for line in lines)
+    billed = sum(line["nano_usd"] for line in lines)
+
+    async def agrees() -> bool:
+        return bool(sum(row["cost_nano_usd"] for row in await gateway.ledger()) == billed)
+
+    await wait_until(agrees)  # what Redis, too busy, did not answer in time is settled a moment later
 
 
 async def test_an_attempt_that_cost_more_than_its_bound_blocks_its_project(gateway: Any) -> None:

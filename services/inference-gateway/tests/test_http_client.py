@@ -22,6 +22,8 @@ class Provider:
         self.heard: list[bytes] = []
         self.connections = 0
         self.url = URL()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
@@ -31,6 +33,7 @@ class Provider:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
                 self.heard.append(head + await reader.readexactly(length))
+                await self.may_answer.wait()
                 while self.says and (piece := self.says.pop(0)) is not None:
                     writer.write(piece)
                     await writer.drain()
@@ -152,13 +155,14 @@ async def test_a_call_that_is_cancelled_does_not_give_its_answer_to_the_next(
     provider: Provider, client: Callable[..., Client]
 ) -> None:
     calls = client()
-    provider.says = [b"", b"", OK]
+    provider.says = [OK, OK]
+    provider.may_answer.clear()
     waiting = asyncio.create_task(calls.post(provider.url, b"1", {}))
     await wait_until(lambda: bool(provider.heard))
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    provider.says = [OK]
+    provider.may_answer.set()
     assert await _text(calls.post(provider.url, b"2", {})) == b"hello"
     assert provider.connections == 2
 

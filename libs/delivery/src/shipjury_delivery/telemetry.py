@@ -39,6 +39,11 @@ class TelemetrySettings(BaseSettings):
     log_format: str = Field(default="json", description="json for machines, console for eyes.")
 
 
+FRAMEWORK_SILENT = {"tracing": False, "metrics": False, "logs": False}
+"""For ``FastAPI(telemetry=...)``: ``serving.instrumented`` traces requests; the framework's second span of each would
+come between it and what happens inside."""
+
+
 def set_up(service: str, settings: TelemetrySettings | None = None) -> None:
     """Set up tracing and logging of this process. A second call changes nothing."""
     if isinstance(trace.get_tracer_provider(), TracerProvider):

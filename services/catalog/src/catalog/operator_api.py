@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shipjury_delivery.telemetry import FRAMEWORK_SILENT
 from shipjury_schemas import EventTooLarge
 
 from . import domain, toolfile
@@ -49,7 +50,11 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 def operator_app(engine: AsyncEngine, clock: Callable[[], datetime]) -> FastAPI:
     """The app under ``/catalog/``."""
     app = FastAPI(
-        title="Shipjury catalog, operators", openapi_url="/catalog/openapi.json", docs_url=None, redoc_url=None
+        title="Shipjury catalog, operators",
+        openapi_url="/catalog/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        telemetry=FRAMEWORK_SILENT,
     )
 
     @app.post(

@@ -5,6 +5,8 @@ from fastapi import FastAPI
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from shipjury_delivery.telemetry import FRAMEWORK_SILENT
+
 from .node import Node
 from .observed import Meter
 
@@ -26,7 +28,13 @@ def closed_api(app: ASGIApp) -> ASGIApp:
 
 def operator_api(node: Node, meter: Meter) -> FastAPI:
     """The app of ``/edge`` on the operators' port."""
-    app = FastAPI(title="Shipjury edge runner, operators", version="1", openapi_url="/edge/openapi.json", docs_url=None)
+    app = FastAPI(
+        title="Shipjury edge runner, operators",
+        version="1",
+        openapi_url="/edge/openapi.json",
+        docs_url=None,
+        telemetry=FRAMEWORK_SILENT,
+    )
 
     @app.get("/edge/healthz")
     async def healthz() -> Response:

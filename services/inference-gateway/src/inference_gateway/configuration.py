@@ -67,11 +67,7 @@ class Configuration:
     async def keep_loaded(self, stop: asyncio.Event) -> None:
         """Reload on SIGHUP and on change, until ``stop``."""
         metrics.CONFIGURATION.set(1)
-        loop = asyncio.get_running_loop()
-        try:
-            loop.add_signal_handler(signal.SIGHUP, self._asked.set)
-        except (NotImplementedError, RuntimeError, ValueError):
-            pass  # not the main thread, or no such signal here: files are looked at all the same
+        self._listen()
         while not stop.is_set():
             if self._asked.is_set() or await asyncio.to_thread(self._stamp) != self._seen:
                 self._asked.clear()
@@ -80,6 +76,15 @@ class Configuration:
             await asyncio.wait(waiting, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
             for task in waiting:
                 task.cancel()
+
+    def _listen(self) -> None:
+        """Take SIGHUP, unless the process has a use for it: in standalone a terminal that closes ends everything."""
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_DFL:
+            return
+        try:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._asked.set)
+        except (NotImplementedError, RuntimeError, ValueError):
+            pass  # not the main thread, or no such signal here: files are looked at all the same
 
     def _read(self) -> tuple[list[Problem], Mapping[str, Provider]]:
         problems = check(self._folders)

@@ -14,6 +14,8 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Red
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shipjury_delivery.telemetry import FRAMEWORK_SILENT
+
 from .domain.tokens import ExpiredToken, InvalidToken, Purpose, read
 from .mail import links, templates
 from .settings import Settings
@@ -69,6 +71,7 @@ def public_app(engine: AsyncEngine, settings: Settings, clock: Clock) -> FastAPI
         openapi_url="/subscriptions/openapi.json",
         docs_url=None,
         redoc_url=None,
+        telemetry=FRAMEWORK_SILENT,
     )
     key = settings.token_key.get_secret_value().encode()
 

@@ -13,6 +13,8 @@ from fastapi import FastAPI, Query
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shipjury_delivery.telemetry import FRAMEWORK_SILENT
+
 from .composing import Editor
 from .mail import Links, digest_bodies, templates
 from .settings import Settings
@@ -31,6 +33,7 @@ def operator_app(engine: AsyncEngine, settings: Settings, editor: Editor, clock:
         openapi_url="/notifier/openapi.json",
         docs_url=None,
         redoc_url=None,
+        telemetry=FRAMEWORK_SILENT,
     )
 
     @app.get("/notifier/status")

@@ -6,6 +6,7 @@ from datetime import datetime
 from fastapi import FastAPI, Response
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shipjury_delivery.telemetry import FRAMEWORK_SILENT
 from shipjury_schemas import VerdictIssued
 
 from .comparing import comparison
@@ -15,7 +16,7 @@ from .store import tools, verdicts
 
 def public_app(engine: AsyncEngine, clock: Callable[[], datetime]) -> FastAPI:
     """`/reviews/{tool_id}` and `/comparisons/{slug_a}-vs-{slug_b}`, as JSON."""
-    app = FastAPI(title="Shipjury panel", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Shipjury panel", docs_url=None, redoc_url=None, openapi_url=None, telemetry=FRAMEWORK_SILENT)
     answer_with_problems(app)
 
     @app.get("/reviews/{tool_id}")

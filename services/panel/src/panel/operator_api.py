@@ -7,6 +7,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shipjury_delivery.telemetry import FRAMEWORK_SILENT
+
 from .api import two_verdicts
 from .comparing import comparison
 from .domain.comparison import pairing
@@ -26,7 +28,13 @@ class Pair(BaseModel):
 
 def operator_app(engine: AsyncEngine, clock: Callable[[], datetime]) -> FastAPI:
     """The operators' app."""
-    app = FastAPI(title="Shipjury panel, operators", openapi_url="/panel/openapi.json", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Shipjury panel, operators",
+        openapi_url="/panel/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        telemetry=FRAMEWORK_SILENT,
+    )
     answer_with_problems(app)
 
     @app.get("/panel/status")

@@ -11,6 +11,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shipjury_delivery.telemetry import FRAMEWORK_SILENT
+
 from .api.problems import Problem, ProblemDocument, answer_with_problems, documented
 from .api.public import routes as readers
 from .domain import Ballot, NothingToDecide, release, void
@@ -90,7 +92,9 @@ class OperatorParts:
 
 def operator_app(parts: OperatorParts) -> FastAPI:
     """The operators' app. The key is asked for around it."""
-    app = FastAPI(title="Shipjury votes", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Shipjury votes", version="1", docs_url=None, redoc_url=None, openapi_url=None, telemetry=FRAMEWORK_SILENT
+    )
     app.state.parts = parts
     answer_with_problems(app)
     app.include_router(routes)

@@ -8,6 +8,8 @@ from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
+from shipjury_delivery.telemetry import FRAMEWORK_SILENT
+
 from . import bookmarks, list_pages, machines, tool_pages
 from .answers import HTML, Secured
 from .site import Moved, NotFound, Site
@@ -15,7 +17,7 @@ from .site import Moved, NotFound, Site
 
 def public_app(site: Site) -> Any:
     """The app that answers every path that is no other service's."""
-    app = FastAPI(title="Shipjury site", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Shipjury site", docs_url=None, redoc_url=None, openapi_url=None, telemetry=FRAMEWORK_SILENT)
     for part in (machines, tool_pages, list_pages, bookmarks):
         app.include_router(part.routes(site))
 

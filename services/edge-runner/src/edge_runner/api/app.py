@@ -9,10 +9,11 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request
-from fastapi.telemetry import TelemetryConfig
 from pydantic import SecretStr
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from shipjury_delivery.telemetry import FRAMEWORK_SILENT
 
 from ..node import Holding, Node
 from ..observed import Meter, Seen
@@ -26,13 +27,10 @@ from .requests import ChatRequest, CompletionRequest, EmbeddingsRequest, Samplin
 from .room import room_for_chat, room_for_prompt
 from .structured import checked_chunks, offered
 
-# ``instrumented`` traces requests; the framework's own second span of each would come between it and the model's.
-_OWN_SPANS: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
-
 
 def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
     """The ASGI app of ``/v1``. Without a token everybody who reaches the address may call."""
-    app = FastAPI(title="Shipjury edge runner", version="1", docs_url=None, redoc_url=None, telemetry=_OWN_SPANS)
+    app = FastAPI(title="Shipjury edge runner", version="1", docs_url=None, redoc_url=None, telemetry=FRAMEWORK_SILENT)
     errors.install(app)
     page.install(app)
 

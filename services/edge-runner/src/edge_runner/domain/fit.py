@@ -1,8 +1,8 @@
 """What a model needs in memory, as arithmetic: weights, KV cache, buffers; and the largest context that still fits.
 
 KV cache = 2 x layers x kv_heads x head_dim x context x bytes an element. The engine holds the weights once (it is
-started so). The figures for buffers are fitted to measurements on a CPU, of llama.cpp and of vLLM;
-``tests/test_fit.py`` and ``tests/test_vllm.py`` hold the whole estimate against resident memory.
+started so). The figures for buffers are fitted to measurements on a CPU. ``tests/test_fit.py`` holds the whole
+estimate of llama.cpp against resident memory; that of vLLM rests on a single reading.
 """
 
 from dataclasses import dataclass

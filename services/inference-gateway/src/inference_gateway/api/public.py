@@ -11,6 +11,8 @@ import orjson
 from fastapi import FastAPI, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shipjury_delivery.telemetry import FRAMEWORK_SILENT
+
 from ..domain.catalogue import Deployment
 from ..domain.errors import GatewayError
 from ..domain.health import Health
@@ -28,7 +30,13 @@ def public_api(
     health: dict[tuple[str, str], Health],
 ) -> FastAPI:
     """`/v1/models`, `/v1/usage`, `/v1/requests/{id}`; errors in OpenAI's shape."""
-    app = FastAPI(title="Shipjury inference gateway", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Shipjury inference gateway",
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        telemetry=FRAMEWORK_SILENT,
+    )
 
     @app.exception_handler(GatewayError)
     async def gateway_error(_: Request, error: GatewayError) -> Response:

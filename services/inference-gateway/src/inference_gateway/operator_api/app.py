@@ -4,6 +4,8 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shipjury_delivery.telemetry import FRAMEWORK_SILENT
+
 from ..configuration import Configuration
 from ..domain.errors import GatewayError
 from ..store.resp import RedisPipe
@@ -23,7 +25,12 @@ def operator_api(
     engine: AsyncEngine, snapshots: Snapshots, vault: Vault, pipe: RedisPipe, configuration: Configuration
 ) -> FastAPI:
     """The operators' app. Changes reach every replica by the database's notification."""
-    app = FastAPI(title="Shipjury inference gateway, operators", openapi_url="/gateway/openapi.json", docs_url=None)
+    app = FastAPI(
+        title="Shipjury inference gateway, operators",
+        openapi_url="/gateway/openapi.json",
+        docs_url=None,
+        telemetry=FRAMEWORK_SILENT,
+    )
 
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> Response:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, Form, Path, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shipjury_delivery.telemetry import current_traceparent
+from shipjury_delivery.telemetry import FRAMEWORK_SILENT, current_traceparent
 
 from ..domain import Doubt, Limits, StaleVersion, Vote, doubt, retry_after
 from ..store import log, tools
@@ -48,7 +48,9 @@ class Parts:
 
 def public_app(parts: Parts) -> Any:
     """The readers' app, complete with its guards."""
-    app = FastAPI(title="Shipjury votes", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Shipjury votes", version="1", docs_url=None, redoc_url=None, openapi_url=None, telemetry=FRAMEWORK_SILENT
+    )
     app.state.parts = parts
     answer_with_problems(app)
     app.include_router(routes)
