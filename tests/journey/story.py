@@ -2,7 +2,9 @@
 
 import email
 import email.policy
+import os
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -89,6 +91,11 @@ class Journey:
         self.shipjury.start()
         traces = self.shipjury.folder.traces
         until("the panel's first reading", lambda: '"POST /v1/completions"' in traces.read_text(), 300)
+
+    def kill_the_edge_runner(self) -> None:
+        """kill -9 of the edge runner, in the middle of a review; the parent starts it again."""
+        os.kill(self.shipjury.state.children["The edge runner"], signal.SIGKILL)
+        until("a new edge runner", lambda: "The edge runner was started again" in self.shipjury.said, 60)
 
     def read_page(self) -> None:
         """The tool's page and record with the panel's verdict."""

@@ -24,6 +24,7 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
         way.publish()
         way.read_page_before()
         way.let_the_panel_read()
+        way.kill_the_edge_runner()
         way.cut_the_power()
         way.read_page()
         way.vote()
@@ -56,7 +57,7 @@ def test_a_page_says_under_review_until_the_verdict_is_there(journey: Journey) -
     assert "under review" not in journey.seen["page"].lower()
 
 
-def test_the_verdict_survives_a_kill_of_the_panel_and_tells_who_judged(journey: Journey) -> None:
+def test_the_verdict_survives_kills_of_edge_runner_and_panel_and_tells_who_judged(journey: Journey) -> None:
     verdict = journey.seen["record"]["verdict"]
     assert verdict["level"] == "tone_reader"
     assert verdict["verdict"] in {"ship", "skip", "undecided", "abstain"}
