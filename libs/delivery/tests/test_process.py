@@ -193,6 +193,27 @@ async def test_a_service_serves_from_its_command_line_and_ends_in_order_at_sigte
     assert ended == [0, 0]
 
 
+def test_settings_that_are_missing_or_wrong_are_named_as_variables_without_their_values(tmp_path: Path) -> None:
+    program = tmp_path / "sample.py"
+    program.write_text(SERVICE)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SAMPLE_")} | {
+        "SAMPLE_DATABASE_URL": "postgresql+asyncpg://nobody:hush@127.0.0.1:1/none",
+        "SAMPLE_OPERATOR_PORT": "hush",
+    }
+    done = subprocess.run(
+        [sys.executable, str(program), "api"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    said = done.stderr.splitlines()
+    assert [line.partition(":")[0] for line in said] == [
+        "SAMPLE_KAFKA_BOOTSTRAP_SERVERS",
+        "SAMPLE_OPERATOR_KEY",
+        "SAMPLE_OPERATOR_PORT",
+    ]
+    assert said[0].startswith("SAMPLE_KAFKA_BOOTSTRAP_SERVERS: is not set. Kafka brokers, host:port")
+    assert "hush" not in done.stderr
+
+
 def test_a_command_or_an_api_does_not_wait_for_what_only_workers_need() -> None:
     slow = "{'alembic', 'faststream', 'aiokafka', 'opentelemetry.exporter.otlp'}"
     code = f"import sys, shipjury_delivery; print(sorted({slow} & set(sys.modules)))"

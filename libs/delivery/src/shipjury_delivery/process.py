@@ -10,6 +10,7 @@ import structlog
 import typer
 
 from . import parked, telemetry
+from .bad_settings import commands_of
 from .database import create_engine
 from .health import broker_check, database_check, nothing_here, with_health
 from .migrations import upgrade
@@ -103,7 +104,7 @@ def service_cli(
     ``service`` is the name in paths (``votes``, ``gateway``); the package with the migrations is the one that
     ``settings`` is defined in.
     """
-    cli = typer.Typer(no_args_is_help=True, help=f"The {service} service.")
+    cli = typer.Typer(cls=commands_of(settings), no_args_is_help=True, help=f"The {service} service.")
     package = settings.__module__.partition(".")[0]
 
     @cli.command("api")
