@@ -90,7 +90,7 @@ class Journey:
         self.shipjury.options.remove("--no-edge")
         self.shipjury.start()
         traces = self.shipjury.folder.traces
-        until("the panel's first reading", lambda: '"POST /v1/completions"' in traces.read_text(), 300)
+        until("the panel's first reading", lambda: '"text_completion ' in traces.read_text(), 300)
 
     def kill_the_edge_runner(self) -> None:
         """kill -9 of the edge runner, in the middle of a review; the parent starts it again."""
