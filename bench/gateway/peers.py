@@ -1,5 +1,6 @@
 """The peers that a package registry has, each installed once into a folder of its own: LiteLLM's proxy and Portkey."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LITELLM = "litellm[proxy]"  # the newest whose helper packages the registry has too; the table says which
-PORTKEY = "@portkey-ai/gateway@1.15.2"
+PORTKEY = "1.15.2"
+HONO = "1.3.3"
+"""Portkey's web server, the oldest that it allows: on newer ones its streams answer 500 ("immutable" headers)."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +53,18 @@ def litellm(port: int, upstream: int, key: str, folder: Path) -> Peer:
 
 def portkey(port: int, upstream: int) -> Peer:
     """Portkey's gateway: one Node process; provider and address are headers of each request."""
-    place = cache() / "portkey"
+    place = cache() / f"portkey-{PORTKEY}-{HONO}"
     script = place / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
     if not script.exists():
         place.mkdir(parents=True, exist_ok=True)
+        wanted = {"dependencies": {"@portkey-ai/gateway": PORTKEY}, "overrides": {"@hono/node-server": HONO}}
+        (place / "package.json").write_text(json.dumps(wanted))
         npm = shutil.which("npm") or "npm"
-        subprocess.run(
-            [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(place), PORTKEY], check=True
-        )
+        subprocess.run([npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(place)], check=True)
     node = shutil.which("node") or "node"
     headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": f"http://127.0.0.1:{upstream}/v1"}
     environment = {"NODE_ENV": "production", "TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"}
-    return Peer(
-        "Portkey", PORTKEY.rpartition("@")[2], [node, str(script), "--headless", f"--port={port}"], environment, headers
-    )
+    return Peer("Portkey", PORTKEY, [node, str(script), "--headless", f"--port={port}"], environment, headers)
 
 
 def _version(python: Path) -> str:

@@ -1,6 +1,7 @@
 """How a service runs: its API on two ports, its worker, its migrations; alone or many in one process."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
@@ -58,6 +59,8 @@ async def run_api(api: Api, settings: ServiceSettings, stop: asyncio.Event) -> N
         public.close()
         raise
     _log.info("api serves", service=settings.service, public=public.getsockname(), operators=operators.getsockname())
+    gc.collect()
+    gc.freeze()  # What is loaded by now stays; full collections, in the middle of requests, need not walk it again.
     await together(
         stop,
         serve(public_app(api, settings), public, stop),

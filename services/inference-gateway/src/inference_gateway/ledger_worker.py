@@ -19,7 +19,8 @@ from .store.rebuild import open_shards
 from .store.resp import RedisPipe
 
 BATCH = 500
-_IDLE_S = 0.1
+_PACE_S = 0.1
+"""Between two batches that are not full: a transaction for each entry would cost more than the requests do."""
 _AWAY_S = 1.0
 _log = structlog.get_logger("inference_gateway.ledger")
 _AWAY = (RedisAway, OSError, TimeoutError, sa.exc.DBAPIError, sa.exc.InterfaceError)
@@ -43,8 +44,8 @@ async def keep_ledger(streams: Streams, engine: AsyncEngine, stop: asyncio.Event
 
     async def once() -> float:
         taken = await take(streams, engine)
-        metrics.WAITING.set(await streams.length() if taken == BATCH else 0)
-        return 0.0 if taken else _IDLE_S
+        metrics.WAITING.set(await streams.length() if taken >= BATCH else 0)
+        return 0.0 if taken >= BATCH else _PACE_S
 
     await repeat(once, stop)
     try:

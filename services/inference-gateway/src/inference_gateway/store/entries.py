@@ -105,5 +105,5 @@ def encode_outcome(
 
 def _fitted(value: Any) -> bytes:
     """As JSON, in as much memory as it needs: behind what orjson wrote it leaves kilobytes of room, and entries are
-    kept by the ten thousand."""
+    kept by the thousand."""
     return bytes(memoryview(orjson.dumps(value, option=orjson.OPT_UTC_Z)))

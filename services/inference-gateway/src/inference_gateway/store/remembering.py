@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from .admission import Admission, Reservation
 from .tables import ledger
 
-REMEMBERED = 10_000
+REMEMBERED = 5_000
+"""Seconds of what one process can settle; the ledger is a tenth of a second behind."""
 _log = structlog.get_logger("inference_gateway.remembering")
 
 
