@@ -9,6 +9,8 @@ import secrets
 from pathlib import Path
 
 ROOT = Path("/secrets")
+JOURNAL = Path("/journal/gateway")
+"""The gateway's volume for what only its processes know; a new volume belongs to root."""
 READER = 10001
 """The user of our images; Postgres, Redis and the rest read as root before they give that up."""
 DATABASES = ("catalog", "panel", "votes", "gateway", "notifier")
@@ -51,6 +53,8 @@ def main() -> None:
     write("edge-runner", "edge_token", edge_token)
     secret("edge-runner", "edge_operator_key")
     secret("notifier", "notifier_token_key")
+    os.chown(JOURNAL, READER, READER)
+    JOURNAL.chmod(0o700)
 
 
 if __name__ == "__main__":

@@ -189,6 +189,11 @@ def test_no_container_runs_as_root_or_writes_to_its_image(product: Product) -> N
             assert one["Config"]["User"] == "10001:10001", service
 
 
+def test_the_gateways_journal_is_on_a_volume_that_it_can_write(product: Product) -> None:
+    lying_there = product.compose("exec", "-T", "gateway-api", "sh", "-c", "ls /var/lib/shipjury/journal")
+    assert re.search(r"\.journal$", lying_there, re.MULTILINE)
+
+
 def test_no_secret_is_in_any_log(product: Product) -> None:
     secrets = product.compose(
         "run",
