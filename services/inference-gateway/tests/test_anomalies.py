@@ -1,5 +1,6 @@
 """A runaway loop is found within a minute, ordinary traffic is left alone, and a policy throttles."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,52 +9,73 @@ import sqlalchemy as sa
 from uuid_utils import uuid7
 
 from inference_gateway.domain.anomalies import SLOT_S, Series
+from inference_gateway.domain.repeats import WINDOW_S, Repeats
 from inference_gateway.store import accounts, watching
 from inference_gateway.store.tables import ledger
 from inference_gateway.watching import Watch
 from shipjury_delivery.tables import outbox
 
-from .traffic import DAY, MONDAY, ORDINARY, ordinary
-
-FLOORS = {"cost": 50_000_000.0, "requests": 30.0}
+from .traffic import DAY, FLOORS, MONDAY, ORDINARY, Project, found_after, opens, ordinary, series
 
 
-def series(measure: str = "cost") -> Series:
-    return Series(floor=FLOORS[measure] * SLOT_S / 60)
+def spend() -> Series:
+    return series()["cost"]
 
 
 @pytest.mark.parametrize("number", [1, 4])
 def test_two_days_of_ordinary_traffic_raise_no_alarm(number: int) -> None:
-    cost, requests = series("cost"), series("requests")
-    opened = 0
-    for slot, count, spent in ordinary(ORDINARY[number], seed=11 + number, days=2):
-        opened += [cost.observe(slot, spent), requests.observe(slot, count)].count("opened")
-    assert opened == 0
+    watched = series()
+    assert not any(opens(watched, slot, amounts) for slot, amounts in ordinary(ORDINARY[number], 11 + number, days=2))
 
 
-@pytest.mark.parametrize(("hour", "a_second"), [(3.0, 10), (10.5, 10)])
-def test_a_loop_is_found_within_a_minute_by_day_and_by_night(hour: float, a_second: int) -> None:
-    project = ORDINARY[2]
-    cost, requests = series("cost"), series("requests")
-    start = MONDAY + DAY + int(hour * 3600 / SLOT_S)
-    for slot, count, spent in ordinary(project, seed=5, days=2):
-        extra = a_second * SLOT_S if slot >= start else 0
-        changes = {cost.observe(slot, spent + extra * project.nano_usd), requests.observe(slot, count + extra)}
-        if "opened" in changes:
-            assert slot >= start, "a false alarm"
-            assert (slot + 1 - start) * SLOT_S <= 60
-            return
-    pytest.fail("the loop was not found")
+@pytest.mark.parametrize("hour", [3.0, 10.5])
+def test_a_loop_is_found_within_a_minute_by_day_and_by_night(hour: float) -> None:
+    watched, rows = learned(ORDINARY[2], hour)
+    for a_second in (5, 10):
+        assert found_after(watched, rows, ORDINARY[2], a_second, same=False) <= 60
+
+
+def test_a_slow_loop_beside_a_busy_projects_traffic_is_found_by_its_repetitions() -> None:
+    watched, rows = learned(ORDINARY[4], hour=10.5)
+    assert found_after(watched, rows, ORDINARY[4], 2, same=True) <= 60
+    assert found_after(watched, rows, ORDINARY[4], 2, same=False) > 60
+
+
+def test_what_goes_on_below_the_floors_is_no_loop() -> None:
+    watched, rows = learned(ORDINARY[0], hour=4.0)
+    day = [(slot, {"cost": 0, "requests": 4, "repeats": 4}) for slot, _ in rows]
+    assert not any(opens(watched, slot, amounts) for slot, amounts in day)
+
+
+def learned(project: Project, hour: float) -> tuple[dict[str, Series], list[tuple[int, dict[str, int]]]]:
+    """What is known of a project at an hour of its second day, and its next minutes."""
+    rows, start = list(ordinary(project, seed=5, days=2)), DAY + int(hour * 3600 / SLOT_S)
+    watched = series()
+    assert not any(opens(watched, slot, amounts) for slot, amounts in rows[:start])
+    return watched, rows[start : start + 300 // SLOT_S]
+
+
+def test_a_request_is_a_repetition_where_one_like_it_came_within_a_minute() -> None:
+    repeats = Repeats()
+    told = [repeats.again(alike, at) for alike, at in (("a", 0.0), ("b", 1.0), ("a", 2.0), ("a", 63.0), ("b", 64.0))]
+    assert told == [False, False, True, False, False]
+
+
+def test_only_a_minutes_requests_are_remembered() -> None:
+    repeats = Repeats()
+    for second in range(10_000):
+        repeats.again(str(second), float(second))
+    assert len(repeats) <= WINDOW_S + 1
 
 
 def test_one_large_request_is_no_loop() -> None:
-    watched = series()
-    for slot, _, spent in ordinary(ORDINARY[1], seed=3, days=1):
-        assert watched.observe(slot, spent + (50_000_000_000 if slot == MONDAY + DAY // 2 else 0)) is None
+    watched = spend()
+    for slot, amounts in ordinary(ORDINARY[1], seed=3, days=1):
+        assert watched.observe(slot, amounts["cost"] + (50_000_000_000 if slot == MONDAY + DAY // 2 else 0)) is None
 
 
 def test_an_anomaly_is_over_after_five_ordinary_minutes() -> None:
-    watched = series()
+    watched = spend()
     changes = [(at, watched.observe(MONDAY + at, 1e9 if 100 <= at < 124 else 0.0)) for at in range(400)]
     told = [(at, change) for at, change in changes if change is not None]
     assert [change for _, change in told] == ["opened", "closed"]
@@ -61,7 +83,7 @@ def test_an_anomaly_is_over_after_five_ordinary_minutes() -> None:
 
 
 def test_a_loop_does_not_become_its_own_excuse() -> None:
-    watched = series()
+    watched = spend()
     for slot in range(MONDAY, MONDAY + 4 * DAY):
         watched.observe(slot, 1_000_000)
     before = watched.expected_per_minute
@@ -72,17 +94,15 @@ def test_a_loop_does_not_become_its_own_excuse() -> None:
 
 
 def test_what_is_stored_goes_on_where_it_stood() -> None:
-    import json
-
     rows = list(ordinary(ORDINARY[3], seed=2, days=1))
-    whole, halves = series(), series()
-    for slot, _, spent in rows:
-        whole.observe(slot, spent)
-    for slot, _, spent in rows[: DAY // 2]:
-        halves.observe(slot, spent)
+    whole, halves = spend(), spend()
+    for slot, amounts in rows:
+        whole.observe(slot, amounts["cost"])
+    for slot, amounts in rows[: DAY // 2]:
+        halves.observe(slot, amounts["cost"])
     halves = Series.decode(json.loads(json.dumps(halves.encode())))
-    for slot, _, spent in rows[DAY // 2 :]:
-        halves.observe(slot, spent)
+    for slot, amounts in rows[DAY // 2 :]:
+        halves.observe(slot, amounts["cost"])
     assert halves == whole
 
 
@@ -111,10 +131,12 @@ class Room:
                 await accounts.change_project(connection, project, **policy)
         return project
 
-    async def seconds(self, count: int, project: str, a_second: int, nano_usd: int = 5_000_000) -> int | None:
+    async def seconds(
+        self, count: int, project: str, a_second: int, nano_usd: int = 5_000_000, input_tokens: int | None = None
+    ) -> int | None:
         """Let seconds pass with so many attempts in each; returns after how many an anomaly was open."""
         for passed in range(1, count + 1):
-            rows = [row(project, self.clock.now, nano_usd) for _ in range(a_second)]
+            rows = [row(project, self.clock.now, nano_usd, input_tokens) for _ in range(a_second)]
             async with self.engine.begin() as connection:
                 if rows:
                     await connection.execute(sa.insert(ledger), rows)
@@ -136,7 +158,7 @@ class Room:
             return await watching.recent(connection)
 
 
-def row(project: str, at: datetime, nano_usd: int) -> dict[str, Any]:
+def row(project: str, at: datetime, nano_usd: int, input_tokens: int | None = None) -> dict[str, Any]:
     return {
         "entry_id": str(uuid7()),
         "kind": "attempt",
@@ -151,6 +173,7 @@ def row(project: str, at: datetime, nano_usd: int) -> dict[str, Any]:
         "route": "/v1/chat/completions",
         "outcome": "ok",
         "cost_nano_usd": nano_usd,
+        "input_tokens": input_tokens,
         "started_at": at,
         "duration_ms": 100,
         "usage_day": at.date(),
@@ -190,6 +213,15 @@ async def test_a_loop_in_the_ledger_is_found_told_and_throttled_until_its_time_i
         assert await accounts.list_rows(connection, "budgets") == []
     assert len(await room.told()) == 2
     assert opened.key == project
+
+
+async def test_a_loop_that_costs_next_to_nothing_is_found_by_its_repetitions(room: Room) -> None:
+    project = await room.project()
+    assert await room.seconds(60, project, a_second=6, nano_usd=1, input_tokens=120) is not None
+    [anomaly] = await room.listed()
+    assert anomaly["measure"] == "repeats"
+    [told] = await room.told()
+    assert json.loads(told.value)["measure"] == "requests"
 
 
 async def test_a_person_lifts_a_throttle_and_the_anomaly_is_over(room: Room) -> None:

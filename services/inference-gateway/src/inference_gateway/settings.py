@@ -94,7 +94,10 @@ class Settings(ServiceSettings):
         description="Spend a minute (USD) that matters: below about twice it, nothing is an anomaly of spend.",
     )
     anomaly_floor_requests: float = Field(
-        default=30.0, gt=0, description="Requests a minute that matter: finds loops on models that cost nothing."
+        default=30.0,
+        gt=0,
+        description="Requests a minute that matter, or repeated ones: below about 1.7 times it, nothing is an anomaly of "
+        "requests.",
     )
 
     @field_validator("edge_networks", mode="before")

@@ -15,6 +15,7 @@ from uuid_utils import uuid7
 
 from . import metrics
 from .domain.anomalies import SLOT_S, Change, Series, worst
+from .domain.repeats import Repeats
 from .ledger_worker import repeat
 from .store import watching as store
 from .store.watching import EVERYTHING, Key, Rates, Used
@@ -40,6 +41,8 @@ class Watch:
     def __init__(self, engine: AsyncEngine, floors: dict[str, float], clock: Callable[[], datetime] = utc_now) -> None:
         self._engine = engine
         self._floors = {measure: floor * SLOT_S / 60 for measure, floor in floors.items()}
+        self._floors["repeats"] = self._floors["requests"]
+        self._repeats = Repeats()
         self._clock = clock
         self._holder = str(uuid7())
         self._series: dict[Key, Series] = {}
@@ -91,7 +94,7 @@ class Watch:
 
     async def _recall(self, connection: AsyncConnection, stored: store.Stored) -> None:
         states = await store.load(connection)
-        self._series = {key: Series.decode(state) for key, state in states.items()}
+        self._series = {key: Series.decode({"measure": key[2]} | state) for key, state in states.items()}
         self._slots.clear()
         for slot, key, amount in stored.pending:
             self._slots[slot][key] += amount
@@ -109,9 +112,11 @@ class Watch:
                 if one.ended < (self._judged * SLOT_S) - STALE_S:
                     continue
                 slot = self._judged + 1
+            again = one.alike is not None and self._repeats.again(one.alike, one.ended)
             for model in (one.model, EVERYTHING):
                 self._slots[slot][one.project_id, model, "cost"] += one.nano_usd
                 self._slots[slot][one.project_id, model, "requests"] += 1
+                self._slots[slot][one.project_id, model, "repeats"] += again
             self._ledger_id = one.id
 
     async def _judge(self, connection: AsyncConnection, until: int, now: datetime) -> None:
@@ -180,5 +185,5 @@ class Watch:
 
     def _of(self, key: Key) -> Series:
         if key not in self._series:
-            self._series[key] = Series(floor=self._floors[key[2]])
+            self._series[key] = Series(self._floors[key[2]], key[2])
         return self._series[key]

@@ -1,23 +1,24 @@
 """A runaway loop, told from an ordinary busy hour: a sequential test against the project's own daily rhythm. Pure.
 
-Method. Spend (or requests) of a project on a model is summed in slots of 5 s. What a slot should hold is learned: the
-mean of its quarter of an hour, for weekdays and weekends apart, times a level that follows the last hours. Against
-that expectation runs Page's cumulative sum (E. S. Page, "Continuous Inspection Schemes", Biometrika 41, 1954) of the
-log-likelihood ratio for counts whose mean has grown ``FACTOR`` times (J. M. Lucas, "Counted Data CUSUM's",
-Technometrics 27, 1985):
+Method. Spend, requests and repeated requests of a project on a model are summed in slots of 5 s. What a slot should
+hold is learned: the mean of its quarter of an hour, for weekdays and weekends apart, times a level that follows the
+last hours. Against that expectation runs Page's cumulative sum (E. S. Page, "Continuous Inspection Schemes", Biometrika
+41, 1954) of the log-likelihood ratio of a count whose mean is a ``loop`` against one whose mean is as ``expected``
+(J. M. Lucas, "Counted Data CUSUM's", Technometrics 27, 1985):
 
-    score <- max(0, score + (x ln k - (k - 1) mean) / dispersion)
+    score <- max(0, score + (x ln(loop / expected) - (loop - expected)) / dispersion)
 
-The dispersion (variance over mean, as in quasi-Poisson regression) makes sums of unequal, clustered requests behave
-like counts; it is the larger of what windows of one minute show and half of what windows of ten show. For such a sum
-the mean time between false alarms is at least e^THRESHOLD slots (G. Lorden, "Procedures for reacting to a change in
-distribution", Annals of Mathematical Statistics 42, 1971): e^20 slots of 5 s are 76 years of one series, as far as the
+What is expected and what a loop is at least, for each measure, stands in :mod:`.inspections`. The dispersion (variance
+over mean, as in quasi-Poisson regression) makes sums of unequal, clustered requests behave like counts; it is the
+larger of what windows of one minute show and half of what windows of ten show. For such a sum the mean time between
+false alarms is at least e^threshold slots (G. Lorden, "Procedures for reacting to a change in distribution", Annals of
+Mathematical Statistics 42, 1971): e^15 slots of 5 s are six months of one series, e^20 are 76 years, as far as the
 model holds.
 
 Three things protect it from what the model does not know: no slot adds more than a quarter of the threshold, so that
 one large request, or the rows of an outage that come at once, are no loop; what is learned lags ten minutes and is cut
-off at ``FACTOR`` times what was expected, so that a loop does not become its own excuse; and below a floor, which is
-higher while a series is young, nothing is an anomaly.
+off at what a loop would hold, so that a loop does not become its own excuse; and below a floor, which is higher while a
+series is young, nothing is an anomaly.
 """
 
 from collections import deque
@@ -26,17 +27,13 @@ from dataclasses import dataclass, field
 from math import exp, log
 from typing import Any, Literal
 
+from .inspections import INSPECTIONS
+
 SLOT_S = 5
 """Seconds that one slot sums."""
-FACTOR = 4.0
-"""Growth that the test is sharpest for; what stays below about twice the expectation never adds up."""
-THRESHOLD = 20.0
-MOST_A_SLOT = THRESHOLD / 4
 QUIET_MINUTES = 5
 """Minutes in a row that must be ordinary again before an anomaly is over."""
 
-_GAIN = log(FACTOR)
-_CALM = (FACTOR - 1) / _GAIN  # multiples of the expectation at which the score stands still
 _SLOTS_A_MINUTE = 60 // SLOT_S
 _LAG_MINUTES = 10
 _BIN_S = 900
@@ -44,10 +41,6 @@ _BINS = 86_400 // _BIN_S
 _DAY_WEIGHT = 0.3
 _LEVEL_WEIGHT = 1 - exp(-log(2) / 60)  # a half-life of 60 minutes
 _DISPERSION_WEIGHT = 1 / 1440  # a memory of about a day
-_YOUNG = (
-    (96, 10.0),
-    (288, 3.0),
-)  # quarters of an hour learned (one day, three), and how much higher the floor is until then
 
 Change = Literal["opened", "closed"]
 
@@ -57,6 +50,8 @@ class Series:
     """What is known of one project, model and measure. Amounts are per slot, in the measure's unit."""
 
     floor: float
+    measure: str = "cost"
+    """Which of :data:`.INSPECTIONS` it is held against."""
     season: list[float] = field(default_factory=lambda: [0.0] * (2 * _BINS))
     days: list[int] = field(default_factory=lambda: [0] * (2 * _BINS))
     last: int | None = None
@@ -73,13 +68,13 @@ class Series:
     opened: int | None = None
     quiet: int = 0
     minute: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    """Amount, expectation and mean (the expectation without its floor) of the minute under way."""
+    """Amount, what a loop would hold, and mean of the minute under way."""
     ten: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     """Amount, mean and minutes of the ten minutes that are learned from."""
     quarter: list[float] = field(default_factory=lambda: [0.0, 0.0])
     """Amount and minutes of the quarter that is learned from."""
     waiting: deque[tuple[int, float, float, float]] = field(default_factory=deque)
-    """Minutes that are not learned from yet: last slot, amount, expectation, mean."""
+    """Minutes that are not learned from yet: last slot, amount, what a loop would hold, mean."""
 
     def observe(self, slot: int, amount: float) -> Change | None:
         """Take a slot that is over; slots that were left out held nothing. Returns what changed with it."""
@@ -93,7 +88,7 @@ class Series:
     @property
     def expected_per_minute(self) -> float:
         """What the slot after the last one should hold, a minute."""
-        return max(self._floor(), self._mean((self.last or 0) + 1)) * _SLOTS_A_MINUTE
+        return self._expected(self._mean((self.last or 0) + 1)) * _SLOTS_A_MINUTE
 
     @property
     def observed_per_minute(self) -> float:
@@ -114,43 +109,53 @@ class Series:
 
     def _step(self, slot: int, amount: float) -> Change | None:
         mean = self._mean(slot)
-        expected = max(self._floor(), mean)
+        expected = self._expected(mean)
+        loop = self._loop(expected)
         self.last = slot
         self.minute[0] += amount
-        self.minute[1] += expected
+        self.minute[1] += loop
         self.minute[2] += mean
-        change = self._judge(slot, amount, expected)
+        change = self._judge(slot, amount, expected, loop)
         if (slot + 1) % _SLOTS_A_MINUTE == 0:
             change = self._end_minute(slot) or change
         return change
 
-    def _judge(self, slot: int, amount: float, expected: float) -> Change | None:
-        gain = (amount * _GAIN - (FACTOR - 1) * expected) / self._dispersion()
-        self.score = min(2 * THRESHOLD, max(0.0, self.score + min(gain, MOST_A_SLOT)))
+    def _judge(self, slot: int, amount: float, expected: float, loop: float) -> Change | None:
+        threshold = INSPECTIONS[self.measure].threshold
+        gain = (amount * log(loop / expected) - (loop - expected)) / self._dispersion()
+        self.score = min(2 * threshold, max(0.0, self.score + min(gain, threshold / 4)))
         if self.score == 0.0 and self.opened is None:
             self.since, self.risen = None, 0.0
             return None
         if self.since is None:
             self.since, self.risen = slot, 0.0
         self.risen += amount
-        if self.opened is None and self.score >= THRESHOLD:
+        if self.opened is None and self.score >= threshold:
             self.opened, self.quiet = slot, 0
             return "opened"
         return None
 
     def _end_minute(self, slot: int) -> Change | None:
-        amount, expected, mean = self.minute
+        amount, loop, mean = self.minute
         self.minute = [0.0, 0.0, 0.0]
-        self.waiting.append((slot, amount, expected, mean))
+        self.waiting.append((slot, amount, loop, mean))
         while len(self.waiting) > _LAG_MINUTES:
             self._learn(*self.waiting.popleft())
         if self.opened is None:
             return None
-        self.quiet = self.quiet + 1 if amount <= _CALM * expected else 0
+        expected = self._expected(mean / _SLOTS_A_MINUTE) * _SLOTS_A_MINUTE
+        self.quiet = self.quiet + 1 if amount <= (loop - expected) / log(loop / expected) else 0
         if self.quiet < QUIET_MINUTES:
             return None
         self.forgive()
         return "closed"
+
+    def _expected(self, mean: float) -> float:
+        return max(mean, INSPECTIONS[self.measure].null * self._floor())
+
+    def _loop(self, expected: float) -> float:
+        told = INSPECTIONS[self.measure]
+        return max(told.factor * expected, told.loop * self._floor())
 
     def _mean(self, slot: int) -> float:
         """Mean of a slot: the season between the middles of two quarters of an hour, times the level."""
@@ -174,21 +179,22 @@ class Series:
         return min(3.0, max(0.5, (self.level_seen + few) / (self.level_due + few)))
 
     def _floor(self) -> float:
-        return self.floor * next((times for until, times in _YOUNG if self.quarters < until), 1.0)
+        return self.floor * INSPECTIONS[self.measure].higher(self.quarters)
 
     def _dispersion(self) -> float:
         """Variance over mean; at least what a fifth of the floor's minute, coming at once, would make.
 
-        Half of what windows of ten minutes show: whole sessions of ordinary work lie in them, at less than a loop's
-        rate.
+        Half of what windows of ten minutes show, against what is expected of them: whole sessions of ordinary work lie
+        in them, at less than a loop's rate.
         """
         one, mean_one, ten, mean_ten = self.spread
         least = self._floor() * _SLOTS_A_MINUTE / 5
-        return max(least, one / mean_one if mean_one else 0.0, ten / mean_ten / 2 if mean_ten else 0.0)
+        ten_expected = max(mean_ten, 10 * _SLOTS_A_MINUTE * self._expected(0.0))
+        return max(least, one / mean_one if mean_one else 0.0, ten / ten_expected / 2)
 
-    def _learn(self, slot: int, amount: float, expected: float, mean: float) -> None:
+    def _learn(self, slot: int, amount: float, loop: float, mean: float) -> None:
         """Learn from a minute that lies ten minutes back."""
-        cut = min(amount, FACTOR * expected)
+        cut = min(amount, loop)
         due = self._season_of(slot) * _SLOTS_A_MINUTE
         self.level_seen += _LEVEL_WEIGHT * (cut - self.level_seen)
         self.level_due += _LEVEL_WEIGHT * (due - self.level_due)

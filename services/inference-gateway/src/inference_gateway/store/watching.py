@@ -22,19 +22,22 @@ from .tables import anomalies, budgets, ledger, projects, watch, watch_series
 
 CAUSE = "anomaly"
 EVERYTHING = "*"
+_SAME = ("project_id", "key_id", "end_user", "model", "route", "input_tokens")
 Key = tuple[str, str, str]
-"""Project, model (or `*`), measure (`cost` or `requests`)."""
+"""Project, model (or `*`), measure (`cost`, `requests` or `repeats`: requests like another one of the last minute)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """An attempt, as far as the watch is concerned. ``ended`` is Unix time in seconds."""
+    """An attempt, as far as the watch is concerned. ``ended`` is Unix time in seconds; requests with the same ``alike``
+    ask for the same, as far as the ledger can say (``None``: a further attempt, or one whose input was not counted)."""
 
     id: int
     project_id: str
     model: str
     ended: float
     nano_usd: int
+    alike: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +102,24 @@ async def save(
 async def newer(connection: AsyncConnection, ledger_id: int, since: datetime, most: int) -> list[Used]:
     """Attempts in the ledger after a row and a moment, oldest first. One writer at a time: no row appears late."""
     ended = sa.func.extract("epoch", ledger.c.started_at) + ledger.c.duration_ms / 1000.0
+    same = sa.func.concat_ws("\n", *(ledger.c[name] for name in _SAME))
+    alike = sa.case((ledger.c.first_attempt & (ledger.c.input_tokens > 0), same))
     rows = await connection.execute(
-        sa.select(ledger.c.id, ledger.c.project_id, ledger.c.model, ended.label("ended"), ledger.c.cost_nano_usd)
+        sa.select(
+            ledger.c.id,
+            ledger.c.project_id,
+            ledger.c.model,
+            ended.label("ended"),
+            ledger.c.cost_nano_usd,
+            alike.label("alike"),
+        )
         .where(ledger.c.id > ledger_id, ledger.c.kind == "attempt", ledger.c.started_at >= since)
         .order_by(ledger.c.id)
         .limit(most)
     )
-    return [Used(row.id, row.project_id, row.model, float(row.ended), row.cost_nano_usd or 0) for row in rows]
+    return [
+        Used(row.id, row.project_id, row.model, float(row.ended), row.cost_nano_usd or 0, row.alike) for row in rows
+    ]
 
 
 async def observed(
@@ -251,7 +265,7 @@ async def _tell(connection: AsyncConnection, anomaly_id: str, state: Literal["op
         project_id=row.project_id,
         project=name,
         model=row.model,
-        measure=row.measure,
+        measure="cost" if row.measure == "cost" else "requests",  # repeated ones are requests
         state=state,
         observed_nano_usd_per_minute=row.observed_nano_usd_per_minute,
         expected_nano_usd_per_minute=row.expected_nano_usd_per_minute,
