@@ -10,8 +10,9 @@ from pathlib import Path
 
 LITELLM = "litellm[proxy]"  # the newest whose helper packages the registry has too; the table says which
 PORTKEY = "1.15.2"
-HONO = "1.3.3"
-"""Portkey's web server, the oldest that it allows: on newer ones its streams answer 500 ("immutable" headers)."""
+OLDER_HONO = "1.3.3"
+"""Portkey's web server, the oldest that it allows. On the one that npm gives it by default (1.19.19 when this was
+written) its streams answer 500 ("immutable" headers), so that both are measured."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +52,26 @@ def litellm(port: int, upstream: int, key: str, folder: Path) -> Peer:
     return Peer("LiteLLM", _version(python), [*command, "--num_workers", "1"], environment, {})
 
 
-def portkey(port: int, upstream: int) -> Peer:
-    """Portkey's gateway: one Node process; provider and address are headers of each request."""
-    place = cache() / f"portkey-{PORTKEY}-{HONO}"
-    script = place / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
+def portkey(port: int, upstream: int, *, older: bool) -> Peer:
+    """Portkey's gateway as npm installs it, or on its older web server: one Node process; provider and address are
+    headers of each request."""
+    wanted: dict[str, object] = {"dependencies": {"@portkey-ai/gateway": PORTKEY}}
+    if older:
+        wanted["overrides"] = {"@hono/node-server": OLDER_HONO}
+    place = cache() / f"portkey-{PORTKEY}{'-older' if older else ''}"
+    modules = place / "node_modules"
+    script = modules / "@portkey-ai" / "gateway" / "build" / "start-server.js"
     if not script.exists():
         place.mkdir(parents=True, exist_ok=True)
-        wanted = {"dependencies": {"@portkey-ai/gateway": PORTKEY}, "overrides": {"@hono/node-server": HONO}}
         (place / "package.json").write_text(json.dumps(wanted))
         npm = shutil.which("npm") or "npm"
         subprocess.run([npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(place)], check=True)
     node = shutil.which("node") or "node"
     headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": f"http://127.0.0.1:{upstream}/v1"}
     environment = {"NODE_ENV": "production", "TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"}
-    return Peer("Portkey", PORTKEY, [node, str(script), "--headless", f"--port={port}"], environment, headers)
+    server = json.loads((modules / "@hono" / "node-server" / "package.json").read_text())["version"]
+    version = f"{PORTKEY}, node-server {server}"
+    return Peer("Portkey", version, [node, str(script), "--headless", f"--port={port}"], environment, headers)
 
 
 def _version(python: Path) -> str:

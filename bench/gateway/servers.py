@@ -21,7 +21,7 @@ from shipjury_standalone.ports import answers, free_port
 
 KEY = "sk-sj-benchmark"
 HERE = Path(__file__).parent
-NAMES = ("upstream", "pass-through", "two scripts", "gateway", "LiteLLM", "Portkey")
+NAMES = ("upstream", "pass-through", "two scripts", "gateway", "LiteLLM", "Portkey", "Portkey, older")
 BODY = {"model": "bench", "messages": [{"role": "user", "content": "What is a jury? " * 4}], "max_tokens": 100}
 
 
@@ -83,7 +83,8 @@ def _cpu(process: subprocess.Popen[bytes]) -> float:
 
 def start(name: str, command: list[str], port: int, environment: dict[str, str], **more: object) -> Server:
     """Start a server and wait until it listens."""
-    process = subprocess.Popen(command, env=dict(os.environ) | environment, stdout=subprocess.DEVNULL)
+    hidden = subprocess.DEVNULL
+    process = subprocess.Popen(command, env=dict(os.environ) | environment, stdout=hidden, stderr=hidden)
     until = time.monotonic() + 600
     while not answers(port):
         if process.poll() is not None or time.monotonic() > until:
@@ -123,7 +124,10 @@ def _start(name: str, folder: Path, upstream: int, postgres: Postgres, redis: Re
         environment = {"BENCH_UPSTREAM": f"http://127.0.0.1:{upstream}", "BENCH_REDIS_URL": redis.url}
         more = ["--scripts"] if name == "two scripts" else []
         return start(name, [sys.executable, str(HERE / "passthrough.py"), str(port), *more], port, environment)
-    peer = peers.litellm(port, upstream, KEY, folder) if name == "LiteLLM" else peers.portkey(port, upstream)
+    if name == "LiteLLM":
+        peer = peers.litellm(port, upstream, KEY, folder)
+    else:
+        peer = peers.portkey(port, upstream, older=name != "Portkey")
     return start(name, peer.command, port, peer.environment, version=peer.version, headers=peer.headers)
 
 
@@ -158,7 +162,8 @@ def gateway(folder: Path, port: int, upstream: int, postgres: Postgres, redis: R
     for limit, metric in (("1000000", "usd"), ("1000000000", "requests")):
         set_budget = [*command, "gateway", "budgets", "set", "project", "panel", limit, "--metric", metric]
         subprocess.run(set_budget, env=whole, check=True, stdout=subprocess.DEVNULL)
-    server.beside = subprocess.Popen([*command, "worker"], env=whole, stdout=subprocess.DEVNULL)
+    quiet = subprocess.DEVNULL  # it says that there is no broker here
+    server.beside = subprocess.Popen([*command, "worker"], env=whole, stdout=quiet, stderr=quiet)
     return server
 
 

@@ -59,8 +59,11 @@ async def run_api(api: Api, settings: ServiceSettings, stop: asyncio.Event) -> N
         public.close()
         raise
     _log.info("api serves", service=settings.service, public=public.getsockname(), operators=operators.getsockname())
+    # What is loaded by now stays, and a request leaves next to no cycles: the collector need not walk the one again in
+    # the middle of the other, nor look after each few hundred objects.
     gc.collect()
-    gc.freeze()  # What is loaded by now stays; full collections, in the middle of requests, need not walk it again.
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
     await together(
         stop,
         serve(public_app(api, settings), public, stop),

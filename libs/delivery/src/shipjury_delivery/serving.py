@@ -8,7 +8,7 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import uvicorn
-from opentelemetry import trace
+from opentelemetry import context, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Histogram
 
@@ -99,12 +99,13 @@ def instrumented(app: AsgiApp, service: str, port: str) -> AsgiApp:
 
         method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
         if not exporting():
-            with trace.use_span(ids_only(_traceparent(scope))):
-                try:
-                    await app(scope, receive, sending)
-                finally:
-                    route = getattr(scope.get("route"), "path", None) or "unmatched"
-                    observe(method, route, status, time.perf_counter() - began)
+            token = context.attach(trace.set_span_in_context(ids_only(_traceparent(scope))))
+            try:
+                await app(scope, receive, sending)
+            finally:
+                context.detach(token)
+                route = getattr(scope.get("route"), "path", None) or "unmatched"
+                observe(method, route, status, time.perf_counter() - began)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         with spans.start_as_current_span(
