@@ -22,7 +22,7 @@ from inference_gateway.domain.budgets import (
 )
 from inference_gateway.domain.catalogue import Deployment, catalogue
 from inference_gateway.domain.errors import CODES, GatewayError
-from inference_gateway.domain.health import FAILURES_TO_OPEN, OPEN_SECONDS, Health
+from inference_gateway.domain.health import FAILURES_TO_OPEN, MAX_OPEN_SECONDS, OPEN_SECONDS, Health
 from inference_gateway.domain.money import Price, Tokens, price_on
 from inference_gateway.domain.plan import Need, Plan, Policy, plan, refusal
 from inference_gateway.domain.routing import Route, read_provider_field, split_model
@@ -262,6 +262,16 @@ def test_a_circuit_opens_after_failures_lets_one_probe_through_and_closes_again(
     health.succeed(0.1, None)
     assert health.refusal(later) is None
     assert health.in_flight == 0
+
+
+def test_a_circuit_may_open_again_for_weeks_and_is_probed_every_two_minutes() -> None:
+    health, now = Health(), 0.0
+    for _ in range(5_000):
+        health.begin(now)
+        health.fail(now)
+        assert health.retry_in(now) <= MAX_OPEN_SECONDS
+        now += health.retry_in(now)
+    assert health.refusal(now) is None
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda of: st.dictionaries(st.text(), of)))

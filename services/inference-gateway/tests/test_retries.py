@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from aiohttp import web
 
@@ -27,11 +28,13 @@ class Moody:
         self.asked = 0
         self.url = ""
 
-    async def complete(self, _: web.Request) -> web.Response:
-        """One answer."""
+    async def complete(self, request: web.Request) -> web.Response:
+        """One answer. A key that it refuses it says back, as some do."""
         self.asked += 1
         if self.statuses:
-            return web.json_response({"error": {"message": "not now"}}, status=self.statuses.pop(0))
+            status = self.statuses.pop(0)
+            said = f"wrong key: {request.headers['Authorization']}" if status in (401, 403) else "not now"
+            return web.json_response({"error": {"message": said}}, status=status)
         return web.json_response(ANSWER)
 
 
@@ -85,6 +88,20 @@ async def test_retries_end_with_their_number_and_with_the_deadline_of_the_reques
     async with asyncio.timeout(5):
         assert (await hurried.chat())[0] in (502, 503, 504)
     assert moody.asked - asked < 5
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_credentials_that_are_refused_are_not_tried_again_nor_said_back(
+    start: Any, moody: Moody, simulator: str, status: int
+) -> None:
+    gateway = await over(start, moody, simulator)
+    moody.statuses = [status] * 2
+    answer = await gateway.chat()
+    assert (answer[0], moody.asked) == (502, 1)
+    assert "refused the gateway's credentials" in answer[1]["error"]["message"]
+    assert answer[1]["error"]["provider_error"].startswith("wrong key:")
+    assert "alpha-secret" not in repr(answer)
+    assert (await gateway.chat(model="sim-chat", provider={"order": ["alpha"]}))[0] == 200, "others serve the model"
 
 
 async def test_enough_failures_open_the_circuit_of_that_provider_and_model_only(

@@ -1,5 +1,6 @@
 """What came back from a provider, and what it means for client, bill and the provider's health."""
 
+import re
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -23,6 +24,8 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 _PASSED_ON = (400, 404, 413, 415, 422)
 """Statuses that speak of the request, not of the provider: the client gets to see them."""
+_LONG_WORD = re.compile(r"[^\s\"']{12,}")
+"""What may be a key: a provider that refuses one may say it back."""
 
 
 @dataclass(slots=True)
@@ -57,6 +60,7 @@ def refused(deployment: Deployment, status: int, raw: bytes, retry_after: str | 
         return End("refused", f"http_{status}", status=status, error=error, retry=status == 404)
     message = f"{deployment.provider} answered {status}: {said}"
     if status in (401, 403):
+        extra["provider_error"] = _LONG_WORD.sub("[...]", said)
         message = f"{deployment.provider} refused the gateway's credentials ({status})"
     wait = _seconds(retry_after)
     if status == 429:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 FAILURES_TO_OPEN = 5
 OPEN_SECONDS = 15.0
 MAX_OPEN_SECONDS = 120.0
+_MOST_DOUBLINGS = 8
 _WEIGHT = 0.2
 RECENT = 64
 ENOUGH = 20
@@ -75,7 +76,8 @@ class Health:
         self.in_flight -= 1
         self.failures += 1
         if self.probing or self.failures >= FAILURES_TO_OPEN:
-            self.open_until = now + min(MAX_OPEN_SECONDS, OPEN_SECONDS * 2**self.opened)
+            # A provider may be away for days: the exponent must not grow past what a float holds.
+            self.open_until = now + min(MAX_OPEN_SECONDS, OPEN_SECONDS * 2.0 ** min(self.opened, _MOST_DOUBLINGS))
             self.opened += 1
             self.failures = 0
         self.probing = False
