@@ -96,8 +96,8 @@ class Settings(ServiceSettings):
     anomaly_floor_requests: float = Field(
         default=30.0,
         gt=0,
-        description="Requests a minute that matter, or repeated ones: below about 1.7 times it, nothing is an anomaly of "
-        "requests.",
+        description="Requests a minute that matter, or repeated ones: below about 1.7 times it, nothing is an anomaly "
+        "of requests.",
     )
 
     @field_validator("edge_networks", mode="before")
