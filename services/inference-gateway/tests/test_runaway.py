@@ -30,8 +30,15 @@ WITHIN_S = 60
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
+@pytest.mark.parametrize("pause_s", [0.0, 0.5], ids=["as fast as answers come", "two calls a second"])
 async def test_a_loop_is_told_of_and_throttled_within_a_minute(
-    make_database: Any, redis_url: str, kafka: str, simulator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_database: Any,
+    redis_url: str,
+    kafka: str,
+    simulator: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pause_s: float,
 ) -> None:
     for name in PROVIDERS:
         monkeypatch.setenv(f"{name.upper()}_KEY", f"{name}-secret")
@@ -54,7 +61,7 @@ async def test_a_loop_is_told_of_and_throttled_within_a_minute(
                 assert await call(session, api.url) == 200
                 await asyncio.sleep(1)
             began = time.monotonic()
-            throttled = asyncio.create_task(loop(session, api.url, began))
+            throttled = asyncio.create_task(loop(session, api.url, began, pause_s))
             record = await asyncio.wait_for(consumer.getone(), WITHIN_S)
             told = time.monotonic() - began
             refused = await asyncio.wait_for(throttled, WITHIN_S)
@@ -101,8 +108,9 @@ async def call(session: aiohttp.ClientSession, url: str) -> int:
         return response.status
 
 
-async def loop(session: aiohttp.ClientSession, url: str, began: float) -> float:
-    """Call as fast as answers come, from one client; returns after how many seconds it was refused."""
-    while await call(session, url) == 200:
-        pass
-    return time.monotonic() - began
+async def loop(session: aiohttp.ClientSession, url: str, began: float, pause_s: float) -> float:
+    """Call again and again, from one client; returns after how many seconds it was refused."""
+    while True:
+        if await call(session, url) != 200:
+            return time.monotonic() - began
+        await asyncio.sleep(pause_s)
