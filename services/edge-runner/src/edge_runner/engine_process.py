@@ -63,12 +63,13 @@ def _serve(options: argparse.Namespace):  # type: ignore[no-untyped-def]  # xlla
     params.n_ctx = options.context * options.slots
     params.n_parallel = options.slots
     params.n_batch = options.batch
-    params.n_ubatch = min(options.batch, 512)
+    params.n_ubatch = options.batch
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads
     params.cache_type_k = params.cache_type_v = _KV_TYPES(llama)[options.kv_type]
     params.cache_ram_mib = options.cache_ram_mib
     params.cache_prompt = True
+    params.n_ctx_checkpoints = 2  # of each slot, where layers have a sliding window; domain/fit.py counts them
     # Exact flags, no surprises: nothing is fitted, shifted or shown that was not asked for.
     params.fit_params = False
     params.ctx_shift = False
@@ -78,7 +79,6 @@ def _serve(options: argparse.Namespace):  # type: ignore[no-untyped-def]  # xlla
     params.verbosity = options.verbosity
     if options.pooling:
         params.embedding = True
-        params.n_ubatch = options.batch  # a text is pooled over one step: it must fit into it whole
         params.pooling_type = _POOLING(llama)[options.pooling]
     params.load_mode = {
         "none": llama.llama_load_mode.LLAMA_LOAD_MODE_NONE,
@@ -114,7 +114,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--parent", type=int, default=os.getppid(), help="process that this one dies with")
     parser.add_argument("--context", type=int, required=True, help="tokens a slot")
     parser.add_argument("--slots", type=int, required=True)
-    parser.add_argument("--batch", type=int, default=512, help="most prompt tokens of one step")
+    parser.add_argument("--batch", type=int, default=256, help="most prompt tokens of one step; others wait for it")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--kv-type", choices=("f16", "q8_0"), default="f16")
     parser.add_argument("--pooling", choices=("mean", "cls", "last"), help="make embeddings, pooled so")

@@ -53,7 +53,11 @@ class EdgeSettings(SettingsFromFiles):
     memory: str | None = Field(
         default=None, description="Memory that engines may use together, such as `4GiB`; by default the host's."
     )
-    cache_ram_mib: int = Field(default=64, ge=0, description="Host memory for evicted prompt prefixes, in MiB.")
+    cache_ram_mib: int = Field(
+        default=64,
+        ge=0,
+        description="Host memory for evicted prompts, in MiB; one that is larger is not kept. 0 turns it off.",
+    )
     kv_type: str = Field(default="f16", pattern="^(f16|q8_0)$", description="Type of the KV cache: f16 or q8_0.")
     drain_seconds: float = Field(default=25.0, ge=0, description="How long running requests may go on after SIGTERM.")
     load_seconds: float = Field(

@@ -8,6 +8,7 @@ from ..domain.tools import Offer, told
 from ..node import Holding
 from .errors import ApiError
 from .requests import ChatRequest
+from .room import room_for_scores
 from .structured import checked, response_format
 
 
@@ -18,6 +19,8 @@ def chat_body(asked: ChatRequest, offer: Offer | None, holding: Holding) -> dict
         raise ApiError(
             400, "invalid_parameter", f"top_logprobs: at most {most}, and only with logprobs", param="top_logprobs"
         )
+    longest = min(asked.most_tokens or holding.spec.context, holding.spec.context)
+    room_for_scores("top_logprobs", asked.top_logprobs or 0, longest, stream=asked.stream)
     _text_only(asked)  # no engine here is started with a model's vision part
     instruction = offer.instruction() if offer else None
     body = asked.sampling() | {

@@ -9,6 +9,7 @@ from ..domain.logprobs import legacy
 from ..node import Holding
 from .errors import ApiError
 from .requests import CompletionRequest
+from .room import room_for_scores
 
 
 def completion_body(asked: CompletionRequest, holding: Holding) -> dict[str, Any]:
@@ -16,6 +17,7 @@ def completion_body(asked: CompletionRequest, holding: Holding) -> dict[str, Any
     most = holding.engine.max_logprobs
     if asked.logprobs is not None and asked.logprobs > most:
         raise ApiError(400, "invalid_parameter", f"logprobs: at most {most}, not {asked.logprobs}", param="logprobs")
+    room_for_scores("logprobs", asked.logprobs or 0, asked.max_tokens, stream=asked.stream)
     if isinstance(asked.prompt, list) and asked.prompt and isinstance(asked.prompt[0], str):
         if len(asked.prompt) > 1:
             raise ApiError(400, "unsupported_parameter", "prompt: one at a time, not a list of several", param="prompt")

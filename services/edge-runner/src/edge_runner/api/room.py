@@ -1,10 +1,11 @@
-"""Whether a request fits into the context, found out before it takes the engine's time."""
+"""Whether a request fits into context and memory, found out before it takes the engine's time."""
 
 from typing import Any
 
+from ..domain.fit import MOST_SCORES, MOST_SCORES_STREAMED
 from ..engines.client import EngineClient
 from ..node import Holding
-from .errors import too_long
+from .errors import ApiError, too_long
 from .requests import ChatRequest, CompletionRequest
 
 _TEMPLATE_TOKENS = 256
@@ -37,6 +38,20 @@ async def room_for_chat(holding: Holding, client: EngineClient, asked: ChatReque
         path, question = holding.engine.prompt_to_count(counted["prompt"])
         counted = await client.ask(path, question)
     _check(holding, len(counted["tokens"]), asked.most_tokens)
+
+
+def room_for_scores(param: str, a_token: int, tokens: int, *, stream: bool) -> None:
+    """Raises 400 where an answer would have more log-probabilities than its engine has room for."""
+    most = MOST_SCORES_STREAMED if stream else MOST_SCORES
+    if a_token * tokens > most:
+        kind = "a stream" if stream else "a whole answer"
+        raise ApiError(
+            400,
+            "invalid_parameter",
+            f"{param}: {a_token} a token are {a_token * tokens:,} for {tokens:,} tokens, and {kind} may have {most:,}: "
+            f"ask for at most {most // a_token} tokens" + ("" if stream else ", or for a stream"),
+            param=param,
+        )
 
 
 def _check(holding: Holding, prompt_tokens: int, max_tokens: int | None) -> None:

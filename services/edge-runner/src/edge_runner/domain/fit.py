@@ -18,20 +18,33 @@ KV_BYTES = {"f16": 2.0, "q8_0": 34 / 32}
 # Beside the engine: the runner's own process (about 100 MiB), and what the engine maps without touching it.
 MARGIN_BYTES = 160 * MIB
 
-_STEP_TOKENS = 512
+# An engine that writes a whole answer holds all its log-probabilities as JSON. More than so many, tokens times
+# alternatives, are refused (``api/room.py``), so their room can be counted. In a stream each takes a sixteenth.
+MOST_SCORES = 16_384
+MOST_SCORES_STREAMED = 16 * MOST_SCORES
+_SCORE_BYTES = 1_331
+
+_STEP_TOKENS = 256
 _PROCESS_BYTES = {"llama.cpp": 58 * MIB, "vllm": 2430 * MIB}  # vLLM: three processes, each with torch in it
 _WINDOW_PAD = 256
+_CHECKPOINTS = 2  # kept by llama.cpp of each slot's window, to go back to; it is started so
 _BLOCK_TOKENS = 128  # vLLM gives its KV cache out in blocks; on a CPU they are this long
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes that serving takes. ``host_cache`` is the room for evicted prefixes, used only as they come."""
+    """Bytes that serving takes.
+
+    Used only as they come: ``host_cache`` for evicted prefixes, ``scores`` for log-probabilities of answers that are
+    being written, ``checkpoints`` for what layers with a sliding window had before.
+    """
 
     weights: int
     kv_cache: int
     buffers: int
     host_cache: int = 0
+    scores: int = 0
+    checkpoints: int = 0
 
     @property
     def total(self) -> int:
@@ -40,8 +53,8 @@ class Need:
 
     @property
     def at_most(self) -> int:
-        """The total with a full host cache: what a limit must leave room for."""
-        return self.total + self.host_cache
+        """The total with all that may come on top: what a limit must leave room for."""
+        return self.total + self.host_cache + self.scores + self.checkpoints
 
 
 def kv_cache_bytes(
@@ -60,10 +73,18 @@ def kv_cache_bytes(
         return int(token_of_a_layer * layers * blocks * _BLOCK_TOKENS)
     if shape.sliding_window and shape.global_every:
         whole = layers // shape.global_every
-        windowed = shape.sliding_window * slots + _STEP_TOKENS
-        windowed = min(context * slots, -(-windowed // _WINDOW_PAD) * _WINDOW_PAD)
-        return int(token_of_a_layer * (whole * context * slots + (layers - whole) * windowed))
+        return int(token_of_a_layer * whole * context * slots) + _window_bytes(shape, context, slots, kv_type)
     return int(token_of_a_layer * layers * context * slots)
+
+
+def _window_bytes(shape: Architecture, context: int, slots: int, kv_type: str) -> int:
+    """The part of the KV cache that belongs to layers with a sliding window; 0 where there is none."""
+    if not (shape.sliding_window and shape.global_every):
+        return 0
+    layers, kv_heads, head_dim = known(shape, "layers", "kv_heads", "head_dim")
+    tokens = -(-(shape.sliding_window * slots + _STEP_TOKENS) // _WINDOW_PAD) * _WINDOW_PAD
+    of_a_token = 2 * kv_heads * head_dim * KV_BYTES[kv_type] * (layers - layers // shape.global_every)
+    return int(of_a_token * min(context * slots, tokens))
 
 
 def buffer_bytes(shape: Architecture, context: int, slots: int, engine: str = "llama.cpp") -> int:
@@ -89,11 +110,14 @@ def need(
 
     Only llama.cpp has a cache of evicted prefixes: for vLLM ``host_cache`` counts for nothing.
     """
+    llama = engine == "llama.cpp"
     return Need(
         weights=weights if weights is not None else weights_bytes(shape),
         kv_cache=kv_cache_bytes(shape, context, slots, kv_type, engine),
         buffers=buffer_bytes(shape, context, slots, engine),
-        host_cache=host_cache if engine == "llama.cpp" else 0,
+        host_cache=host_cache if llama else 0,
+        scores=slots * MOST_SCORES * _SCORE_BYTES if llama else 0,
+        checkpoints=slots * _CHECKPOINTS * _window_bytes(shape, context, 1, kv_type) if llama else 0,
     )
 
 

@@ -12,7 +12,7 @@ is read. So:
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Characters. About as many as a step of 512 tokens has; a prompt that is longer takes several.
+# Characters. About as many as two steps of 256 tokens have; a prompt that is longer takes several.
 LONG = 2000
 _KEPT = 200_000
 _WORTH_A_GLANCE = 0.1
