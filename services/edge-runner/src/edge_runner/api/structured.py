@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from ..domain import tools
+from ..domain.honoured import refusal
 from ..schemas import BadSchema, check_schema, violation
 from .errors import ApiError
 from .requests import ChatRequest
@@ -37,7 +38,7 @@ def response_format(asked: ChatRequest, offer: tools.Offer | None) -> dict[str, 
     if not asked.wants_json or asked.response_format is None:
         return None
     if asked.response_format.json_schema is not None:
-        _check(asked.response_format.json_schema.schema_, "response_format.json_schema.schema")
+        _check(asked.response_format.json_schema.schema_, "response_format.json_schema.schema", whole_by_ref=False)
     return asked.response_format.model_dump(by_alias=True, exclude_none=True)
 
 
@@ -124,11 +125,13 @@ def _hold(asked: ChatRequest, content: str) -> None:
         raise ApiError(502, "structured_output_invalid", f"the answer breaks the schema: {wrong}")
 
 
-def _check(schema: Mapping[str, Any], where: str) -> None:
+def _check(schema: Mapping[str, Any], where: str, *, whole_by_ref: bool = True) -> None:
     try:
         check_schema(schema)
     except BadSchema as error:
         raise ApiError(400, "invalid_schema", f"{where}: {error}", param=where) from error
+    if no := refusal(schema, whole_by_ref=whole_by_ref):
+        raise ApiError(400, "unsupported_schema", f"{where}.{no}", param=f"{where}.{no.place}", keyword=no.keyword)
 
 
 def _call(call: tools.Call) -> dict[str, Any]:

@@ -107,9 +107,15 @@ def read(output: str) -> str | tuple[Call, ...]:
     if isinstance(document, dict) and isinstance(document.get("answer"), str):
         return str(document["answer"])
     try:
-        return tuple(Call(str(call["name"]), dict(call["arguments"])) for call in document["tool_calls"])
+        return tuple(_read_call(call) for call in document["tool_calls"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"neither an answer nor calls: {error!r}") from error
+
+
+def _read_call(call: Mapping[str, Any]) -> Call:
+    if not isinstance(call["arguments"], Mapping):  # an empty list would do for a dict
+        raise TypeError("arguments are no object")
+    return Call(str(call["name"]), call["arguments"])
 
 
 def answer_so_far(output: str) -> str:
