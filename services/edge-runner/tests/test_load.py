@@ -4,23 +4,42 @@ import asyncio
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edge_runner.domain.models import Architecture
 from edge_runner.engines import ServeSpec
 from edge_runner.engines.supervisor import kills_for_memory
 
 from . import shapes, tiny
-from .test_supervisor import Until, spec, supervised
+from .test_supervisor import Until, supervised
 
 pytestmark = pytest.mark.timeout(300)
 
+# About 340 MiB of weights, all of which are read for each token.
+SLOW = Architecture(
+    layers=8,
+    hidden=2048,
+    heads=16,
+    kv_heads=4,
+    head_dim=128,
+    ffn=10240,
+    vocab=2048,
+    max_context=2048,
+    tied_embeddings=True,
+)
 
-async def test_a_client_that_leaves_frees_its_slot_within_a_few_tokens(until: Until) -> None:
-    """Counted by the engine itself, of 200 that were asked for. Its one slot then serves the next request."""
-    async with supervised(spec()) as supervisor:
+
+async def test_a_client_that_leaves_frees_its_slot_within_a_token(tmp_path: Path, until: Until) -> None:
+    """Counted by the engine itself, of 200 that were asked for; a token takes it longer than any scheduler waits.
+
+    Its one slot then serves the next request.
+    """
+    path = shapes.write(tmp_path / "slow.gguf", SLOW)
+    async with supervised(ServeSpec("m", path, 256, 1, 1)) as supervisor:
         assert await asyncio.wait_for(supervisor.until_ready(), 200)
         client = supervisor.client
         assert client is not None
@@ -44,7 +63,8 @@ async def test_a_client_that_leaves_frees_its_slot_within_a_few_tokens(until: Un
 
         await until(free, seconds=60)
         made = await predicted(client) - before
-        assert made <= seen + 8, f"{made} tokens were made of which {seen} were read"
+        sys.stdout.write(f"{made} tokens were made, {seen} were read\n")
+        assert made <= seen + 1, f"{made} tokens were made of which {seen} were read"
         short = await client.ask("/v1/completions", {"model": "m", "prompt": "One", "max_tokens": 1})
         assert short["usage"]["completion_tokens"] == 1
 
