@@ -16,8 +16,8 @@ from ..domain.errors import GatewayError
 from ..domain.money import Tokens
 from ..domain.usage import tokens_of
 from .asked import Asked
+from .http_client import AddressNotAllowed
 from .sse import ErrorInStream, Malformed
-from .upstream import AddressNotAllowed
 
 Ended = Literal["answered", "cut", "client_gone", "refused", "not_sent", "lost", "timeout"]
 MAX_ANSWER_BYTES = 64 * 1024 * 1024

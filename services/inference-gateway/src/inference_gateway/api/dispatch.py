@@ -1,6 +1,7 @@
 """The public ASGI app: completions go straight to the request path, everything else to FastAPI. Other APIs' requests
 are translated on the way."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -12,7 +13,7 @@ from .http import Receive, Scope, Send, respond_error
 from .messages import Messages, with_bearer
 from .requests import Requests
 from .responses import Responses
-from .translated import Translated
+from .translated import Api, Translated
 
 _log = structlog.get_logger("inference_gateway.api")
 
@@ -25,7 +26,7 @@ class _Route:
 
 
 _ROUTES = {path: _Route(path) for path in ENDPOINTS}
-_TRANSLATED = {messages.PATH: Messages, responses.PATH: Responses}
+_TRANSLATED: dict[str, Callable[[Scope], Api]] = {messages.PATH: Messages, responses.PATH: Responses}
 
 
 class Dispatch:

@@ -91,11 +91,11 @@ def _values(auth: Auth, secrets: Secrets) -> dict[str, SecretStr] | None:
         return None if key is None else {"key": key}
     found: dict[str, SecretStr] = {}
     for field, name in auth.fields.items():
-        value = secrets.text(name)
-        if value is not None and field in auth.files:
-            value = secrets.file(value)
-        if value is not None:
-            found[field] = SecretStr(value)
+        text = secrets.text(name)
+        if text is not None and field in auth.files:
+            text = secrets.file(text)
+        if text is not None:
+            found[field] = SecretStr(text)
     return found if auth.needs <= set(found) else None
 
 
