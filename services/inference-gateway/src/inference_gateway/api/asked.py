@@ -108,8 +108,10 @@ def read(path: str, raw: bytes, catalogue: Catalogue) -> Asked:
 def _check_values(body: dict[str, Any]) -> None:
     for name in _POSITIVE:
         value = body.get(name)
+        if value is None:
+            continue
         least = 0 if name.startswith("max_") else 1
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise GatewayError("invalid_parameter", f"`{name}` is an integer, at least {least}", param=name)
     if not isinstance(body.get("stream", False), bool | None):
         raise GatewayError("invalid_parameter", "`stream` is true or false", param="stream")
@@ -140,7 +142,9 @@ def _need(endpoint: str, body: dict[str, Any], length: int) -> Need:
     shape = body.get("response_format")
     if isinstance(shape, dict) and shape.get("type") == "json_schema":
         features.add("json_schema")
-    parameters -= {name for name, nothing in _NOTHING if body.get(name) == nothing}
+    for name, nothing in _NOTHING:
+        if name in parameters and body[name] == nothing:
+            parameters.remove(name)
     if endpoint == "embeddings":
         parameters.discard("encoding_format")  # The gateway packs and unpacks for those who do not know it.
     options = body.get("stream_options")
@@ -148,7 +152,8 @@ def _need(endpoint: str, body: dict[str, Any], length: int) -> Need:
         parameters |= {f"stream_options.{name}" for name in options if name != "include_usage"}
     logprobs = _logprobs(endpoint, body)
     if logprobs is None:
-        parameters -= {"logprobs", "top_logprobs"}
+        parameters.discard("logprobs")
+        parameters.discard("top_logprobs")
     elif endpoint != "embeddings":
         features.add("logprobs")
     return Need(

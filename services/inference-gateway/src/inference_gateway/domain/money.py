@@ -81,8 +81,11 @@ def round_half_even(numerator: int, denominator: int) -> int:
 
 def price_on(prices: Sequence[Price], day: date) -> Price | None:
     """The price that holds on a day: the latest that has begun. ``None`` is *unpriced*, which is not zero."""
-    held = [price for price in prices if price.since <= day]
-    return max(held, key=lambda price: price.since) if held else None
+    latest: Price | None = None
+    for price in prices:
+        if price.since <= day and (latest is None or price.since > latest.since):
+            latest = price
+    return latest
 
 
 def _gcd(a: int, b: int) -> int:

@@ -29,11 +29,12 @@ def tokens_of(usage: Any) -> Tokens | None:
     given, made = usage.get("prompt_tokens"), usage.get("completion_tokens", 0)
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    numbers = (given, made, cached or 0)
-    if not all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in numbers):
+    cached = cached or 0
+    if type(given) is not int or type(made) is not int or type(cached) is not int:  # true and false are no numbers
         return None
-    tokens = Tokens(input=numbers[0], output=numbers[1], cached_input=numbers[2])  # type: ignore[arg-type]
-    return tokens if tokens.cached_input <= tokens.input else None
+    if made < 0 or not 0 <= cached <= given:
+        return None
+    return Tokens(input=given, output=made, cached_input=cached)
 
 
 def bill(
