@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..domain.models import Model
+from ..weights import locate
 from .adapter import Engine, EngineFailure, ServeSpec
 from .llama_cpp import LlamaCpp
 from .vllm import Vllm, has_gpu
@@ -24,13 +25,19 @@ def engine_named(name: str, vllm: str = "vllm") -> Engine:
 def engine_for(name: str, model: Model, models_dir: Path, vllm: str = "vllm") -> Engine:
     """The engine of that name; for ``auto``, vLLM where host and weights are made for it, else llama.cpp.
 
-    That is: a GPU is there, vLLM is installed, and the model lies there as a folder of safetensors.
+    That is: vLLM is installed, the model lies there as a folder of safetensors, and either a GPU is there too, or
+    nothing that llama.cpp could serve.
     """
     if name != "auto":
         return engine_named(name, vllm)
-    if has_gpu() and (models_dir / model.id / Vllm.FOLDER).is_dir():
+    if (models_dir / model.id / Vllm.FOLDER).is_dir() and (has_gpu() or not _has_gguf(model, models_dir)):
         try:
             return Vllm(vllm)
         except ValueError:
             return LlamaCpp()
     return LlamaCpp()
+
+
+def _has_gguf(model: Model, models_dir: Path) -> bool:
+    sources = [source for weights in model.weights for source in weights.sources]
+    return any(locate(source, models_dir / model.id) for source in sources)
