@@ -75,6 +75,11 @@ class Fleet:
         told: list[dict[str, Any]] = answer.json()
         return told
 
+    def withdraw(self, model: str, node: str) -> None:
+        """Take a model from a node, and wait until the node has let it go."""
+        assert self.operate("DELETE", f"/gateway/admin/deployments/{node}/{model}").status_code == 202
+        self.until(lambda: not self.model(node, model))
+
     def ask(self, model: str, **body: Any) -> httpx.Response:
         """A completion by the gateway."""
         return httpx.post(

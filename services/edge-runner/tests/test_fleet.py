@@ -3,29 +3,50 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from edge_runner.cli import commands
+from edge_runner.weights import sha256_of
 
-from . import tiny
+from . import shapes, tiny
 from .fleet_world import OPERATORS, Fleet, fleet
+from .hub import Hub, serving
 
 pytestmark = pytest.mark.timeout(400)
 
 RESTRICTED = 'licence = { name = "Only-For-Friends", restricts = "friends only", source = "https://example.org" }'
 NOWHERE = 'weights = [{ quantization = "Q4_K_M", sources = [{ path = "/nowhere", file = "none.gguf" }] }]'
+FROM_HUB = 'weights = [{{ quantization = "Q4_K_M", sha256 = "{}", sources = [{{ hub = "a/b", file = "tiny.gguf" }}] }}]'
+FROM_PATH = (
+    'weights = [{{ quantization = "Q4_K_M", sha256 = "{}", sources = [{{ path = "{}", file = "tiny.gguf" }}] }}]'
+)
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, embedded_postgres: Any, _redis_server: Any) -> Iterator[Fleet]:
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub that has the tiny model, and nodes that are told of it."""
+    file = shapes.write(tmp_path_factory.mktemp("hub") / "tiny.gguf", tiny.SHAPE)
+    with serving(Hub(file.read_bytes())) as made, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HF_ENDPOINT", made.endpoint)
+        environment.delenv("HF_HUB_OFFLINE", raising=False)
+        environment.delenv("HF_TOKEN", raising=False)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def world(
+    tmp_path_factory: pytest.TempPathFactory, embedded_postgres: Any, _redis_server: Any, hub: Hub
+) -> Iterator[Fleet]:
     """Two nodes that began with `a`: one in the attic, one in the cellar."""
     folder = tmp_path_factory.mktemp("fleet")
     entries = {"a": "", "b": "", "c": "", "missing": NOWHERE, "kept": f"{RESTRICTED}\n{NOWHERE}"}
+    entries |= {"far": FROM_HUB.format(hub.stated), "other": FROM_PATH.format("0" * 64, folder / "models")}
     with fleet(folder, embedded_postgres, _redis_server.url, **entries) as made:
-        made.start("attic", labels='{"room": "attic"}')
+        made.start("attic", labels='{"room": "attic"}', memory=tiny.memory_for(4))
         made.start("cellar", labels='{"room": "cellar"}')
         for name in ("attic", "cellar"):
             made.until(lambda: made.is_at(name, "a", "ready"))  # noqa: B023  # called within the round
@@ -73,6 +94,33 @@ def test_what_cannot_be_held_says_why_and_what_runs_goes_on(world: Fleet) -> Non
     world.until(lambda: not world.model("cellar", "a")["reason"])
     assert world.operate("DELETE", "/gateway/admin/deployments/cellar/b").status_code == 404
     assert "attic, cellar" in world.operate("POST", "/gateway/admin/nodes/roof/cordon").json()["detail"]
+
+
+def test_a_deployed_model_that_is_not_here_is_pulled_verified_served_and_routed_to(world: Fleet, hub: Hub) -> None:
+    assert world.ask("far").status_code == 404
+    world.deploy("far", node="cellar")
+    world.until(lambda: world.is_at("cellar", "far", "ready"))
+    assert hub.ranges == [None], "one download, from its beginning"
+    assert sha256_of(world.folder / "models" / "cellar" / "far" / "tiny.gguf") == hub.stated
+    world.until(lambda: routed(world, "far", "cellar"))
+    world.withdraw("far", "cellar")
+
+
+def test_a_deployed_model_with_a_wrong_hash_is_failed_with_both_and_what_runs_goes_on(world: Fleet, hub: Hub) -> None:
+    here = {"only": ["edge"], "labels": {"room": "cellar"}}
+    world.until(lambda: routed(world, "a", "cellar", provider=here))
+    with world.stream("a", provider=here) as lines:
+        assert '"text"' in next(line for line in lines if line)
+        world.deploy("other", node="cellar")
+        world.until(lambda: world.is_at("cellar", "other", "failed"))
+        told = world.model("cellar", "other")
+        assert told["reason_code"] == "wrong_hash"
+        assert f"sha256 is {hub.stated}, the list says {'0' * 64}" in told["reason"]
+        for _ in range(3):
+            assert '"text"' in next(line for line in lines if line)
+    assert world.is_at("cellar", "a", "ready")
+    assert world.ask("other").status_code in (404, 503)
+    world.withdraw("other", "cellar")
 
 
 def test_a_cordoned_node_finishes_what_runs_and_gets_nothing_new(world: Fleet) -> None:
@@ -124,17 +172,21 @@ def test_operators_see_and_steer_the_fleet_with_one_command(world: Fleet, monkey
     assert (status, "no node 'roof'; known are: attic, cellar" in said) == (1, True), said
 
 
-def test_a_killed_node_ends_its_streams_with_an_error_and_the_gateway_routes_on(world: Fleet) -> None:
+def test_a_killed_node_ends_all_its_streams_with_an_error_and_the_gateway_routes_on(world: Fleet) -> None:
     attic = world.nodes[0]
     in_attic = {"order": ["attic"], "only": ["edge"]}
+    world.deploy("a", node="attic", slots=4)
+    world.until(lambda: world.told("attic")["generation"] == 6 and world.is_at("attic", "a", "ready"))
     world.until(lambda: routed(world, "a", "attic", provider=in_attic))
-    with world.stream("a", provider=in_attic) as lines:
-        assert next(line for line in lines if line)
+    with ExitStack() as open_streams:
+        streams = [open_streams.enter_context(world.stream("a", provider=in_attic)) for _ in range(4)]
+        for lines in streams:
+            assert '"text"' in next(line for line in lines if line)
+        assert attic.metric('edge_slots_busy{model="a"}') == 4
         attic.process.kill()
-        rest = [line for line in lines if line]
-        said = json.loads(rest[-1].removeprefix("data: "))
-        assert said["error"]["code"] == "stream_cut"
-        assert "[DONE]" not in rest[-1]
+        for lines in streams:
+            rest = [line for line in lines if line]
+            assert json.loads(rest[-1].removeprefix("data: "))["error"]["code"] == "stream_cut"
     after = world.ask("a", provider=in_attic)
     assert (after.status_code, after.headers["x-shipjury-provider"]) == (200, "cellar")
     assert routed(world, "a", "cellar")
@@ -143,5 +195,5 @@ def test_a_killed_node_ends_its_streams_with_an_error_and_the_gateway_routes_on(
 def test_a_node_holds_again_after_a_restart_what_was_deployed_on_it(world: Fleet) -> None:
     world.start("attic", labels='{"room": "attic"}')
     world.until(lambda: world.is_at("attic", "b", "ready") and world.is_at("attic", "a", "ready"))
-    assert world.told("attic")["generation"] == 5
+    assert world.told("attic")["generation"] == 6
     world.until(lambda: routed(world, "b", "attic"))
