@@ -13,7 +13,6 @@ from node import Bench, Door, node
 
 from edge_runner.gguf import read_header
 
-_PROMPT_WORDS = 24
 _STREAMS = (1, 4, 8)
 _WANTED = 0.03
 
@@ -38,9 +37,17 @@ class Pair:
         return self.our_first - self.bare_first
 
 
-async def round_of(door: Door, model: str, streams: int, tokens: int, seed: int) -> tuple[float, float]:
+@dataclass(frozen=True)
+class Shape:
+    """What each stream asks for: words of its prompt, tokens of its answer."""
+
+    words: int
+    tokens: int
+
+
+async def round_of(door: Door, model: str, streams: int, shape: Shape, seed: int) -> tuple[float, float]:
     """``streams`` at once: tokens a second of all together, median milliseconds to the first token."""
-    answers = await asyncio.gather(*(one(door, model, tokens, seed * 64 + number) for number in range(streams)))
+    answers = await asyncio.gather(*(one(door, model, shape, seed * 64 + number) for number in range(streams)))
     for answer in answers:
         if answer.finish != "length" or answer.status != 200:
             raise SystemExit(f"{door.name}: an answer ended with {answer.finish!r}, status {answer.status}")
@@ -50,14 +57,14 @@ async def round_of(door: Door, model: str, streams: int, tokens: int, seed: int)
     return decoded / (ended - begun), 1000 * statistics.median(answer.first for answer in answers)
 
 
-async def one(door: Door, model: str, tokens: int, seed: int) -> Timed:
+async def one(door: Door, model: str, shape: Shape, seed: int) -> Timed:
     """One stream with a prompt of its own, so that no prefix is reused; it cannot end early."""
-    prompt = f"{seed} " + " ".join(f"w{(seed * 7919 + place) % 997}" for place in range(_PROMPT_WORDS))
-    body: dict[str, object] = {"model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0}
+    prompt = f"{seed} " + " ".join(f"w{(seed * 7919 + place) % 997}" for place in range(shape.words))
+    body: dict[str, object] = {"model": model, "prompt": prompt, "max_tokens": shape.tokens, "temperature": 0}
     return await stream(door, "/v1/completions", body | {"logit_bias": {"0": -100, "2": -100}})
 
 
-async def pairs(bench: Bench, streams: int, tokens: int, least: int, most: int, seconds: float) -> list[Pair]:
+async def pairs(bench: Bench, streams: int, shape: Shape, least: int, most: int, seconds: float) -> list[Pair]:
     """Interleaved pairs, the order changing: at least ``least``, then more until the interval is narrow enough."""
     found: list[Pair] = []
     loop = asyncio.get_running_loop()
@@ -65,7 +72,7 @@ async def pairs(bench: Bench, streams: int, tokens: int, least: int, most: int, 
     for number in range(-1, most):
         doors = [bench.bare, bench.ours][:: 1 if number % 2 else -1]
         seen = {  # each door has prompts of its own: neither finds the other's in the engine's cache
-            door.name: await round_of(door, bench.model, streams, tokens, number * 2 + 4 + (door is bench.ours))
+            door.name: await round_of(door, bench.model, streams, shape, number * 2 + 4 + (door is bench.ours))
             for door in doors
         }
         if number >= 0:  # the first pair warms up
@@ -98,10 +105,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="pairs at least")
     parser.add_argument("--most", type=int, default=60, help="pairs at most")
     parser.add_argument("--seconds", type=float, default=120, help="seconds at most for one number of streams")
-    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=64, help="of each answer")
+    parser.add_argument("--words", type=int, default=24, help="of each prompt; 1 shows best what the first token costs")
     parser.add_argument("--streams", type=int, nargs="+", default=_STREAMS)
     parser.add_argument("--threads", type=int, help="the engine's; by default what a node takes")
     options = parser.parse_args()
+    shape = Shape(options.words, options.tokens)
     settings = {"threads": options.threads} if options.threads else {}
     print(machine())
     with node(slots=max(options.streams), context_tokens=512, **settings) as bench:
@@ -110,7 +119,7 @@ def main() -> None:
         )
         print("| --- | --- | --- | --- | --- | --- | --- | --- |")
         for streams in options.streams:
-            found = asyncio.run(pairs(bench, streams, options.tokens, options.rounds, options.most, options.seconds))
+            found = asyncio.run(pairs(bench, streams, shape, options.rounds, options.most, options.seconds))
             print(row(streams, found), flush=True)
         weights, threads = weights_of(bench), int(argument(bench, "--threads"))
         bandwidth = triad(threads)
