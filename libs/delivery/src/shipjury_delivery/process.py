@@ -60,10 +60,10 @@ async def run_api(api: Api, settings: ServiceSettings, stop: asyncio.Event) -> N
         raise
     _log.info("api serves", service=settings.service, public=public.getsockname(), operators=operators.getsockname())
     # What is loaded by now stays, and a request leaves next to no cycles: the collector need not walk the one again in
-    # the middle of the other, nor look after each few hundred objects.
+    # the middle of the other, nor look after every few hundred objects.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
+    gc.set_threshold(5_000, 10, 10)
     await together(
         stop,
         serve(public_app(api, settings), public, stop),
