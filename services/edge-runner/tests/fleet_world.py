@@ -80,12 +80,12 @@ class Fleet:
         assert self.operate("DELETE", f"/gateway/admin/deployments/{node}/{model}").status_code == 202
         self.until(lambda: not self.model(node, model))
 
-    def ask(self, model: str, **body: Any) -> httpx.Response:
-        """A completion by the gateway."""
+    def ask(self, model: str, *, traceparent: str = "", **body: Any) -> httpx.Response:
+        """A completion by the gateway, in the trace of its caller where there is one."""
         return httpx.post(
             f"http://127.0.0.1:{self.public_port}/v1/completions",
             json={"model": model, "prompt": "one two", "max_tokens": 4} | body,
-            headers={"Authorization": f"Bearer {KEY}"},
+            headers={"Authorization": f"Bearer {KEY}"} | ({"traceparent": traceparent} if traceparent else {}),
             timeout=60,
         )
 

@@ -96,6 +96,26 @@ def test_what_cannot_be_held_says_why_and_what_runs_goes_on(world: Fleet) -> Non
     assert "attic, cellar" in world.operate("POST", "/gateway/admin/nodes/roof/cordon").json()["detail"]
 
 
+def test_one_request_is_one_trace_from_its_caller_through_the_gateway_to_the_node(world: Fleet) -> None:
+    here = {"only": ["edge"], "labels": {"room": "cellar"}}
+    world.until(lambda: routed(world, "a", "cellar", provider=here))
+    trace_id, caller = "5af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    answer = world.ask("a", traceparent=f"00-{trace_id}-{caller}-01", provider=here, max_tokens=3)
+    assert answer.headers["x-shipjury-provider"] == "cellar"
+
+    def on_node() -> dict[str, dict[str, Any]]:
+        return {span["kind"]: span for span in world.nodes[1].spans() if span["trace_id"] == trace_id}
+
+    world.until(lambda: on_node().keys() == {"SERVER", "CLIENT"})
+    request, inference = on_node()["SERVER"], on_node()["CLIENT"]
+    assert len(request["parent_id"]) == 16
+    assert request["parent_id"] != caller, "the gateway's span is between"
+    assert inference["parent_id"] == request["span_id"]
+    told = inference["attributes"]
+    assert (told["gen_ai.operation.name"], told["gen_ai.request.model"]) == ("text_completion", "a")
+    assert told["gen_ai.usage.output_tokens"] == answer.json()["usage"]["completion_tokens"]
+
+
 def test_a_deployed_model_that_is_not_here_is_pulled_verified_served_and_routed_to(world: Fleet, hub: Hub) -> None:
     assert world.ask("far").status_code == 404
     world.deploy("far", node="cellar")

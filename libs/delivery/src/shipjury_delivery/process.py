@@ -59,11 +59,6 @@ async def run_api(api: Api, settings: ServiceSettings, stop: asyncio.Event) -> N
         public.close()
         raise
     _log.info("api serves", service=settings.service, public=public.getsockname(), operators=operators.getsockname())
-    # What is loaded by now stays, and a request leaves next to no cycles: the collector need not walk the one again in
-    # the middle of the other, nor look after every few hundred objects.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(5_000, 10, 10)
     await together(
         stop,
         serve(public_app(api, settings), public, stop),
@@ -120,6 +115,7 @@ def service_cli(
         async def main(stop: asyncio.Event) -> None:
             loaded = settings()
             async with api(loaded) as running:
+                _spare_the_collector()
                 await run_api(running, loaded, stop)
 
         run_until_stopped(f"{service}-api", main)
@@ -187,6 +183,14 @@ async def _parked(settings: ServiceSettings, release: int | None, discard: int |
                 )
     finally:
         await engine.dispose()
+
+
+def _spare_the_collector() -> None:
+    """For a process that only serves: what is loaded by now stays, and a request leaves next to no cycles. The
+    collector need not walk the one again in the middle of the other, nor look after every few hundred objects."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000, 10, 10)
 
 
 def run_until_stopped(name: str, main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
