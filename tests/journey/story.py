@@ -107,6 +107,10 @@ class Journey:
 
             self.seen["record"] = until("the verdict", judged, 600)
             self.seen["page"] = reader.get("/tools/quillbase").text
+        # spans are written twice a second; those of a process that is killed within that time are lost, and may be
+        traces = self.shipjury.folder.traces
+        told = ('"publish verdicts.issued.v1"', '"judge tool"')
+        until("the verdict's spans", lambda: all(name in traces.read_text() for name in told), 60)
 
     def vote(self) -> None:
         """One vote, durable when it is answered: the power goes in the same moment."""
