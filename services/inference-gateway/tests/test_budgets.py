@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -317,3 +318,38 @@ async def test_a_redis_that_is_away_means_a_clear_no_under_a_budget_and_no_hang(
         return bool((await gateway.chat())[0] == 200)
 
     await wait_until(back)
+
+
+async def test_a_whole_answer_does_not_wait_until_redis_has_heard_of_its_end(
+    gateway: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[tuple[RedisPipe, bytes]] = []
+    ended = False
+    hear, settle = RedisPipe.data_received, Admission.settle
+
+    def hold(pipe: RedisPipe, data: bytes) -> None:
+        if ended and pipe is not gateway.pipe:
+            held.append((pipe, data))
+        else:
+            hear(pipe, data)
+
+    def settling(*told: Any, **more: Any) -> Any:
+        nonlocal ended
+        ended = True
+        return settle(*told, **more)
+
+    monkeypatch.setattr(RedisPipe, "data_received", hold)
+    monkeypatch.setattr(Admission, "settle", settling)
+    status, _, _ = await gateway.chat("words=3")
+    assert status == 200
+    await wait_until(lambda: waits(held))
+    ended = False
+    for pipe, data in held:
+        hear(pipe, data)
+    [row] = await gateway.ledger()
+    assert row["outcome"] == "ok"
+
+
+async def waits(held: list[Any]) -> bool:
+    """Whether Redis has answered into the hold."""
+    return bool(held)

@@ -13,6 +13,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from prometheus_client import Histogram
 
 from .metrics import REQUESTS
+from .one_write import OneWriteProtocol
 from .operators import AsgiApp, Receive, Scope, Send
 from .telemetry import exporting, ids_only, tracer
 
@@ -50,6 +51,7 @@ async def serve(app: AsgiApp, listening: socket.socket, stop: asyncio.Event) -> 
     server = _Server(
         uvicorn.Config(
             app,
+            http=OneWriteProtocol,
             lifespan="off",
             log_config=None,
             access_log=False,

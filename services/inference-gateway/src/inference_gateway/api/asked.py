@@ -30,7 +30,7 @@ _NOTHING = (("n", 1), ("best_of", 1), ("echo", False))
 _POSITIVE = ("max_tokens", "max_completion_tokens", "n", "best_of")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """One request. ``raw`` is the body as it came; it goes out untouched where nothing in it must change."""
 

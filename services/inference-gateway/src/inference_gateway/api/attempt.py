@@ -22,7 +22,7 @@ from .sse import ErrorInStream, Malformed, Reader
 from .upstream import Upstreams
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Limits:
     """Deadlines in seconds; ``until`` is the request's own, on the event loop's clock. ``drain_s`` is how long an
     answer is read on that nobody waits for."""

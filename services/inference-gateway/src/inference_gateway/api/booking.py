@@ -1,6 +1,7 @@
 """The money of one attempt: what it may cost at most is reserved before it, what it did cost is settled after it."""
 
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -38,7 +39,7 @@ from .settling import Settling
 class Job:
     """One request on its way: who asks what, where it may go, and where its answer goes. ``until`` is its deadline on
     the event loop's clock; ``prefix`` names the beginning of its prompt, where that matters; ``attempts`` counts those
-    that began."""
+    that began; ``answered`` says that the client has the whole answer."""
 
     request_id: str
     asked: Asked
@@ -52,6 +53,7 @@ class Job:
     until: float
     prefix: str = ""
     attempts: int = 0
+    answered: bool = False
     failed: list[dict[str, object]] = field(default_factory=list)
 
 
@@ -131,8 +133,11 @@ class Booking:
             raise exceeded(refused.budget, refused.used, refused.asked, datetime.now(UTC))
         return refused
 
-    async def settle(self, reservation: Reservation, candidate: Candidate, end: End, started: float) -> Bill:
-        """Settle an attempt that began at ``started`` (monotonic, s) by how it ended; never raises."""
+    def settle(
+        self, reservation: Reservation, candidate: Candidate, end: End, started: float
+    ) -> tuple[Bill, Coroutine[Any, Any, None]]:
+        """Settle an attempt that began at ``started`` (monotonic, s) by how it ended. Returns its bill, and what is to
+        be awaited until it is settled or put off; that never raises."""
         most = reservation.bound_nano_usd
         billed = bill(candidate.price, most, ended=end.ended, tokens=end.tokens, reason=end.reason)
         outcome = encode_outcome(
@@ -142,10 +147,10 @@ class Booking:
             duration_ms=round((time.monotonic() - started) * 1000),
             ttft_ms=None if end.ttft_s is None else round(end.ttft_s * 1000),
         )
-        await self.settling.settle(reservation, outcome, billed)
+        settled = self.settling.settle(reservation, outcome, billed)
         metrics.count(candidate.deployment.provider, candidate.deployment.model, billed, end.ttft_s)
         tracing.record(reservation, candidate.deployment, end, billed, started)
-        return billed
+        return billed, settled
 
     async def cool(self, reservation: Reservation, seconds: float) -> None:
         """Tell every replica what a provider's Retry-After asks for; without Redis each learns it by itself."""

@@ -2,7 +2,8 @@
 before anything reached the client.
 
 One parse of the body, one round trip to Redis before an attempt and one after it; nothing waits for Postgres or Kafka.
-An attempt is settled before the client sees the end of its answer, so that who reads the end may rely on the bill.
+Redis is told how an attempt ended before the client sees the end of its answer, and every gateway's calls reach it in
+order: who has read the end and asks the same gateway again finds the cost counted.
 """
 
 import asyncio

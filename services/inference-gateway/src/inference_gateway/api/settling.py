@@ -6,7 +6,8 @@ become *uncertain* at their bound.
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 
@@ -20,14 +21,6 @@ _MAX_WAITING = 50_000
 _RETRY_S = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    reservation: Reservation
-    outcome: bytes | None
-    nano_usd: int | None
-    tokens: int | None
-
-
 class Settling:
     """Settles at once where Redis answers, later where it does not."""
 
@@ -35,24 +28,27 @@ class Settling:
         self.journal = journal
         self._admission = admission
         self._remembering = remembering
-        self._waiting: deque[_Waiting] = deque(maxlen=_MAX_WAITING)
+        self._waiting: deque[Settled] = deque(maxlen=_MAX_WAITING)
 
-    async def settle(self, reservation: Reservation, outcome: bytes, bill: Bill) -> None:
-        """Settle an attempt; never raises."""
+    def settle(self, reservation: Reservation, outcome: bytes, bill: Bill) -> Coroutine[Any, Any, None]:
+        """Settle an attempt. Redis is told before this returns, where it is there; what is returned waits until it is
+        done or put off, and never raises."""
         tokens = None if bill.tokens is None else bill.tokens.total
         if bill.outcome == "error":
             tokens = 0
         self.journal.result(reservation.attempt_id, outcome)
-        await self._now_or_later(_Waiting(reservation, outcome, bill.nano_usd, tokens))
+        one = Settled(reservation, outcome, bill.nano_usd, tokens)
+        return self._now_or_later(one, self._begin(one))
 
     async def release(self, reservation: Reservation) -> None:
         """Undo the reservation of an attempt that never began; never raises."""
         self.journal.result(reservation.attempt_id, b"")
-        await self._now_or_later(_Waiting(reservation, None, None, None))
+        one = Settled(reservation, b"", None, None)
+        await self._now_or_later(one, self._begin(one))
 
     def release_later(self, reservation: Reservation) -> None:
         """As :meth:`release`, when Redis is back."""
-        self._waiting.append(_Waiting(reservation, None, None, None))
+        self._waiting.append(Settled(reservation, b"", None, None))
 
     @property
     def waiting(self) -> int:
@@ -77,22 +73,26 @@ class Settling:
     async def flush(self) -> None:
         """Settle what waits, in order, as far as Redis answers."""
         while self._waiting:
+            one = self._waiting[0]
             try:
-                await self._do(self._waiting[0])
+                await self._end(one, self._begin(one))
             except RedisAway:
                 return
             self._waiting.popleft()
 
-    async def _now_or_later(self, one: _Waiting) -> None:
+    async def _now_or_later(self, one: Settled, begun: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._do(one)
+            await self._end(one, begun)
         except RedisAway as error:
             self._waiting.append(one)
             _log.warning("settled later", attempt_id=one.reservation.attempt_id, error=str(error))
 
-    async def _do(self, one: _Waiting) -> None:
-        if one.outcome is None:
-            await self._admission.release(one.reservation)
-        else:
-            await self._admission.settle(one.reservation, one.outcome, nano_usd=one.nano_usd, tokens=one.tokens)
-            self._remembering.note(Settled(one.reservation, one.outcome, one.nano_usd, one.tokens))
+    def _begin(self, one: Settled) -> Coroutine[Any, Any, None]:
+        if not one.outcome:
+            return self._admission.release(one.reservation)
+        return self._admission.settle(one.reservation, one.outcome, nano_usd=one.nano_usd, tokens=one.tokens)
+
+    async def _end(self, one: Settled, begun: Coroutine[Any, Any, None]) -> None:
+        await begun
+        if one.outcome:
+            self._remembering.note(one)

@@ -39,7 +39,7 @@ _JSON = (b"content-type", b"application/json")
 _SSE = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tried:
     """An attempt that is over; without ``attempt`` and ``bill`` nothing was sent."""
 
@@ -82,7 +82,7 @@ class Trying:
             else:
                 tried = await self._hedged(job, candidate, queue, after)
             for one in tried:
-                if job.presence.gone:
+                if job.presence.gone or job.answered:
                     return
                 if one.end.error is None or (one.attempt is not None and one.attempt.began):
                     await _finish(job, one)
@@ -166,15 +166,23 @@ class Trying:
         except BaseException:
             health.end()
             lost = End("lost", "gateway_stopped")
-            await asyncio.shield(self._booking.settle(reservation, candidate, lost, started))
+            await asyncio.shield(self._booking.settle(reservation, candidate, lost, started)[1])
             raise
         _judge(health, end, started, stream=job.asked.stream)
         if job.prefix and end.tokens is not None:
             self._warmth.note(job.prefix, deployment.id, end.tokens.cached_input, time.monotonic())
-        billed = await self._booking.settle(reservation, candidate, end, started)
+        billed, settled = self._booking.settle(reservation, candidate, end, started)
+        tried = Tried(candidate, end, attempt, billed, headers)
+        try:
+            # Redis has been told: a whole answer need not wait until it has heard.
+            if end.error is None and not job.asked.stream and not job.presence.gone:
+                await _finish(job, tried)
+                job.answered = True
+        finally:
+            await settled
         if end.retry_after_s:
             await self._booking.cool(reservation, min(end.retry_after_s, 3600.0))
-        return Tried(candidate, end, attempt, billed, headers)
+        return tried
 
     def _hedge_after(self, job: Job, candidate: Candidate, others: list[Candidate]) -> float | None:
         """Seconds after which a second provider is asked beside this one; ``None`` for not at all."""

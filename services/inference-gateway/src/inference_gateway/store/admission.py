@@ -10,9 +10,10 @@ the script that reserves sees it.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 from zlib import crc32
 
 import orjson
@@ -86,7 +87,7 @@ class Cooling:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reservation:
     """An open attempt: where it is held, what it was charged, and its facts as the ledger will need them.
     ``deployment`` is `provider/model`."""
@@ -143,10 +144,11 @@ class Admission:
         charge = reservation.charges[answer[1] - 1]
         return Refused(charge.budget, int(answer[2]), charge.amount)
 
-    async def settle(
+    def settle(
         self, reservation: Reservation, outcome: bytes, *, nano_usd: int | None, tokens: int | None
-    ) -> None:
-        """Replace the reservation by what it took, and hand the entry to the ledger. Raises :class:`RedisAway`."""
+    ) -> Coroutine[Any, Any, None]:
+        """Replace the reservation by what it took, and hand the entry to the ledger. Sent before this returns, where
+        Redis is there; what is returned waits for its answer, and raises :class:`RedisAway`."""
         shard, attempt = reservation.shard, reservation.attempt_id
         actual = [(charge, actual_amount(charge, nano_usd, tokens)) for charge in reservation.charges]
         keys = [open_attempts(shard, self.instance), stream(shard), done_mark(shard, attempt)]
@@ -154,15 +156,23 @@ class Admission:
         for charge, amount in actual:
             keys.append(charge.counter)
             arguments.append(amount - charge.amount)
-        answer = await self._pipe.run(self._settle, keys, arguments)
-        self._open.pop(attempt, None)
-        if answer in (0, 1):
-            return
         late: list[str | bytes | int] = [attempt, reservation.facts, outcome]
         for charge, amount in actual:
             difference = 0 if charge.budget.metric == "concurrency" else amount - charge.amount
             late += (difference, amount, charge.keep_s)
-        await self._pipe.run(self._late, keys[1:], late)
+        return self._settled(attempt, self._pipe.run(self._settle, keys, arguments), keys[1:], late)
+
+    async def _settled(
+        self,
+        attempt: str,
+        sent: Coroutine[Any, Any, object],
+        keys: list[str],
+        late: list[str | bytes | int],
+    ) -> None:
+        answer = await sent
+        self._open.pop(attempt, None)
+        if answer not in (0, 1):
+            await self._pipe.run(self._late, keys, late)
 
     async def cool(self, deployment: str, seconds: float) -> None:
         """Tell every replica that a provider asked to be left alone. Raises :class:`RedisAway`."""

@@ -12,7 +12,7 @@ import orjson
 from ..domain.usage import Bill
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Facts:
     """What is known of an attempt when it begins. ``counters`` are (key, metric, amount, seconds kept) of its
     charges: what is needed to undo them without the process that made them."""

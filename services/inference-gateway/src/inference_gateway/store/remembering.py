@@ -21,9 +21,9 @@ REMEMBERED = 5_000
 _log = structlog.get_logger("inference_gateway.remembering")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settled:
-    """A settled attempt, as it can be handed in again."""
+    """A settled attempt, as it can be handed in again; an empty ``outcome`` says that it never began."""
 
     reservation: Reservation
     outcome: bytes

@@ -1,7 +1,7 @@
 """One pipelined connection to Redis for the request path.
 
-While an answer is awaited, every call that is made in one turn of the event loop goes out in one write; answers come
-back in order, so that one timer watches the deadline of them all. No pool, no lock, no connection a request: measured
+Calls are handed to the connection when they are made (uvloop sends those of one turn in one write); answers come back
+in order, so that one timer watches the deadline of them all. No pool, no lock, no connection a request: measured
 against a pooled client this is most of the cost of a reservation. Lost connections are made again; a call never waits
 longer than its deadline.
 """
@@ -10,6 +10,8 @@ import asyncio
 import hashlib
 import ssl
 from collections import deque
+from collections.abc import Coroutine
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import hiredis
@@ -43,44 +45,46 @@ class RedisPipe(asyncio.Protocol):
         self._reader = hiredis.Reader()
         self._waiting: deque[tuple[asyncio.Future[object], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._out: list[bytes] = []
         self._connecting: asyncio.Task[None] | None = None
         self._tried_at = 0.0
         self._closed = False
 
-    async def run(self, script: Script, keys: list[str], arguments: list[str | bytes | int]) -> object:
-        """Run a script; it is loaded where Redis does not know it yet. Raises :class:`RedisAway`."""
-        try:
-            return await self.call("EVALSHA", script.sha, len(keys), *keys, *arguments)
-        except hiredis.ReplyError as error:
-            if not str(error).startswith("NOSCRIPT"):
-                raise
-            return await self.call("EVAL", script.text, len(keys), *keys, *arguments)
+    def run(self, script: Script, keys: list[str], arguments: list[str | bytes | int]) -> Coroutine[Any, Any, object]:
+        """Run a script; it is loaded where Redis does not know it yet. Where there is a connection, it is sent before
+        this returns, and what is returned waits for the answer. That raises :class:`RedisAway`."""
+        command = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        return self._ran(script, command, None if self._transport is None else self._send(command))
 
     async def call(self, *command: str | bytes | int) -> object:
         """Send one command and return its answer. Raises :class:`RedisAway` or the error that Redis gave."""
-        loop = asyncio.get_running_loop()
         if self._transport is None:
             await self._connect_within(self._deadline_s)
         if self._transport is None:
             raise RedisAway("Redis went away again")
-        if len(self._waiting) >= _MAX_WAITING:
-            raise RedisAway("too many calls wait for Redis")
+        return _said(await self._send(command))
+
+    async def _ran(
+        self, script: Script, command: tuple[str | bytes | int, ...], sent: asyncio.Future[object] | None
+    ) -> object:
+        try:
+            return await self.call(*command) if sent is None else _said(await sent)
+        except hiredis.ReplyError as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise
+            return await self.call("EVAL", script.text, *command[2:])
+
+    def _send(self, command: tuple[str | bytes | int, ...]) -> asyncio.Future[object]:
+        loop = asyncio.get_running_loop()
         future: asyncio.Future[object] = loop.create_future()
-        self._out.append(hiredis.pack_command(command))  # type: ignore[arg-type]
-        if not self._waiting:
-            self._flush()
-        elif len(self._out) == 1:
-            loop.call_soon(self._flush)
+        if len(self._waiting) >= _MAX_WAITING:
+            future.set_exception(RedisAway("too many calls wait for Redis"))
+            return future
+        assert self._transport is not None  # noqa: S101 - both callers have looked
+        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]
         self._waiting.append((future, loop.time() + self._deadline_s))
         if self._timer is None:
             self._timer = loop.call_later(self._deadline_s, self._look_at_the_oldest)
-        answer = await future
-        if isinstance(answer, hiredis.ReplyError):
-            if str(answer).partition(" ")[0] in _AWAY_CODES:
-                raise RedisAway(str(answer))
-            raise answer
-        return answer
+        return future
 
     async def close(self) -> None:
         """Close the connection; calls that wait fail."""
@@ -101,11 +105,6 @@ class RedisPipe(asyncio.Protocol):
         """Fail the calls that wait: whether they took effect is not known."""
         self._lost(str(exc or "connection closed"))
 
-    def _flush(self) -> None:
-        if self._transport is not None and self._out:
-            self._transport.write(b"".join(self._out))
-        self._out.clear()
-
     def _look_at_the_oldest(self) -> None:
         """Answers come in order: one that is overdue makes all that follow it overdue. Then start afresh."""
         self._timer = None
@@ -123,7 +122,6 @@ class RedisPipe(asyncio.Protocol):
 
     def _lost(self, why: str) -> None:
         self._transport = None
-        self._out.clear()
         self._reader = hiredis.Reader()
         if self._timer is not None:
             self._timer.cancel()
@@ -178,3 +176,12 @@ class RedisPipe(asyncio.Protocol):
                 transport.abort()
                 raise said
         self._transport = transport
+
+
+def _said(answer: object) -> object:
+    """An answer; where it is an error, that is raised."""
+    if isinstance(answer, hiredis.ReplyError):
+        if str(answer).partition(" ")[0] in _AWAY_CODES:
+            raise RedisAway(str(answer))
+        raise answer
+    return answer
