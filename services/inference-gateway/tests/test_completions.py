@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from openai import APIError, AsyncOpenAI, AuthenticationError, BadRequestError, NotFoundError
+from prometheus_client import REGISTRY
 
 from inference_gateway.store import accounts
 
@@ -151,3 +152,27 @@ async def test_a_ledger_row_has_its_event_and_the_cost_centre_that_the_client_na
     async with gateway.engine.connect() as connection:
         found = await connection.execute(sa.text("SELECT topic, key FROM outbox"))
         assert found.all() == [("inference.usage.v1", row["project_id"])]
+
+
+async def test_what_prometheus_is_told_is_what_the_ledger_holds(gateway: Any) -> None:
+    whose = {"provider": "alpha", "model": "sim-chat"}
+    asked = [
+        ("shipjury_gateway_attempts_total", whose | {"outcome": "ok"}),
+        ("shipjury_gateway_tokens_total", whose | {"kind": "input"}),
+        ("shipjury_gateway_tokens_total", whose | {"kind": "output"}),
+        ("shipjury_gateway_cost_nano_usd_total", whose),
+    ]
+
+    def told() -> list[float]:
+        return [REGISTRY.get_sample_value(name, labels) or 0.0 for name, labels in asked]
+
+    before = told()
+    assert (await gateway.chat("words=3"))[0] == 200
+    assert (await gateway.chat("words=4", stream=True))[0] == 200
+    rows = await gateway.ledger()
+    assert [after - first for after, first in zip(told(), before, strict=True)] == [
+        2,
+        sum(row["input_tokens"] for row in rows),
+        sum(row["output_tokens"] for row in rows),
+        sum(row["cost_nano_usd"] for row in rows),
+    ]

@@ -1,14 +1,14 @@
 """What the gateway counts, for Prometheus: attempts, tokens, cost; and what waits for the ledger."""
 
-from functools import lru_cache
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from .domain.usage import Bill
 
-ATTEMPTS = Counter("shipjury_gateway_attempts_total", "Attempts by how they ended.", ("provider", "model", "outcome"))
-TOKENS = Counter("shipjury_gateway_tokens_total", "Tokens as reported.", ("provider", "model", "kind"))
-COST = Counter("shipjury_gateway_cost_nano_usd_total", "Cost in billionths of a US dollar.", ("provider", "model"))
 FIRST = Histogram(
     "shipjury_gateway_time_to_first_token_seconds",
     "From sending a request to the first bytes of its answer.",
@@ -27,26 +27,60 @@ CONFIGURATION = Gauge("shipjury_gateway_configuration_good", "1: the provider fi
 ANOMALIES = Counter("shipjury_gateway_anomalies_total", "Projects that were found to spend out of their pattern.")
 
 
+@dataclass(slots=True)
+class _Sum:
+    attempts: int = 0
+    given: int = 0
+    made: int = 0
+    nano_usd: int = 0
+
+
+class _Sums(Collector):
+    """What every request counts, by provider, model and outcome: whole numbers of one thread, which Prometheus' own
+    counters would lock and look up one by one."""
+
+    def __init__(self) -> None:
+        self.by_end: dict[tuple[str, str, str], _Sum] = {}
+
+    def collect(self) -> Iterable[Metric]:
+        """All sums, when somebody looks."""
+        attempts = CounterMetricFamily(
+            "shipjury_gateway_attempts", "Attempts by how they ended.", labels=("provider", "model", "outcome")
+        )
+        tokens = CounterMetricFamily(
+            "shipjury_gateway_tokens", "Tokens as reported.", labels=("provider", "model", "kind")
+        )
+        cost = CounterMetricFamily(
+            "shipjury_gateway_cost_nano_usd", "Cost in billionths of a US dollar.", labels=("provider", "model")
+        )
+        totals: dict[tuple[str, str], _Sum] = {}
+        for (provider, model, outcome), one in list(self.by_end.items()):
+            attempts.add_metric((provider, model, outcome), one.attempts)
+            total = totals.setdefault((provider, model), _Sum())
+            total.given += one.given
+            total.made += one.made
+            total.nano_usd += one.nano_usd
+        for (provider, model), total in totals.items():
+            tokens.add_metric((provider, model, "input"), total.given)
+            tokens.add_metric((provider, model, "output"), total.made)
+            cost.add_metric((provider, model), total.nano_usd)
+        return attempts, tokens, cost
+
+
+_SUMS = _Sums()
+REGISTRY.register(_SUMS)
+
+
 def count(provider: str, model: str, bill: Bill, ttft_s: float | None) -> None:
     """Count an attempt that has ended."""
-    attempts, given, made, cost, first = _of(provider, model, bill.outcome)
-    attempts.inc()
+    key = (provider, model, bill.outcome)
+    one = _SUMS.by_end.get(key)
+    if one is None:
+        one = _SUMS.by_end[key] = _Sum()
+    one.attempts += 1
     if bill.tokens is not None:
-        given.inc(bill.tokens.input)
-        made.inc(bill.tokens.output)
-    if bill.nano_usd:
-        cost.inc(bill.nano_usd)
+        one.given += bill.tokens.input
+        one.made += bill.tokens.output
+    one.nano_usd += bill.nano_usd or 0
     if ttft_s is not None:
-        first.observe(ttft_s)
-
-
-@lru_cache(maxsize=4096)
-def _of(provider: str, model: str, outcome: str) -> tuple[Counter, Counter, Counter, Counter, Histogram]:
-    """The children of a deployment, looked up once: looking up costs more than counting."""
-    return (
-        ATTEMPTS.labels(provider, model, outcome),
-        TOKENS.labels(provider, model, "input"),
-        TOKENS.labels(provider, model, "output"),
-        COST.labels(provider, model),
-        FIRST.labels(provider, model),
-    )
+        FIRST.labels(provider, model).observe(ttft_s)

@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from uuid_utils import uuid7
 
@@ -35,6 +36,15 @@ from .upstream import Upstreams
 
 _BY_PROMPT = frozenset({"cheapest", "affinity", "weighted"})
 """Sorts that look at what a provider may have cached of the prompt."""
+_LONGEST = 1024
+"""Bytes that an `Authorization` header may have: the latest are kept beside what they stand for."""
+
+
+@lru_cache(maxsize=1024)
+def _bearer(given: bytes) -> bytes:
+    """What is stored of the key in an `Authorization` header; nothing where it holds none."""
+    scheme, _, key = given.partition(b" ")
+    return digest(key.strip().decode("latin-1")) if scheme.lower() == b"bearer" else b""
 
 
 class Requests:
@@ -104,10 +114,7 @@ class Requests:
     def authenticate(self, scope: Scope) -> Account:
         """The account of the request's key. Raises ``invalid_api_key``, ``project_blocked``."""
         given = header(scope, b"authorization") or b""
-        scheme, _, key = given.partition(b" ")
-        account = None
-        if scheme.lower() == b"bearer":
-            account = self._snapshots.current.accounts.get(digest(key.strip().decode("latin-1")))
+        account = self._snapshots.current.accounts.get(_bearer(given) if len(given) <= _LONGEST else b"")
         if account is None or (account.expires_at is not None and account.expires_at <= datetime.now(UTC)):
             raise GatewayError("invalid_api_key", "the API key is missing, unknown, revoked or expired")
         if account.blocked is not None:
