@@ -112,6 +112,7 @@ class Seen:
 
     def __init__(self, meter: Meter, holding: Holding, operation: str, span: InferenceSpan) -> None:
         self._meter, self._model, self._operation, self._span = meter, holding.model.id, operation, span
+        self._between = meter.between_tokens.labels(self._model, operation)
         self.convention = (operation, holding.engine.name, holding.model.id)
         self.began = self._last = time.monotonic()
         self._first: float | None = None
@@ -138,7 +139,7 @@ class Seen:
             self._meter.first_token.labels(*self.convention).observe(now - self.began)
             self._span.first_chunk(now - self.began)
         else:
-            self._meter.between_tokens.labels(self._model, self._operation).observe(now - self._last)
+            self._between.observe(now - self._last)
         self._last = now
 
     def told(self, answer: dict[str, Any]) -> dict[str, Any]:

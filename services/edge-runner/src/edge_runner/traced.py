@@ -9,7 +9,7 @@ from typing import Any
 
 from opentelemetry import trace
 
-from shipjury_delivery.telemetry import tracer
+from shipjury_delivery.telemetry import exporting, tracer
 
 
 class InferenceSpan:
@@ -18,7 +18,12 @@ class InferenceSpan:
     def __init__(
         self, operation: str, model: str, provider: str, *, stream: bool = False, output: str = "text", **request: Any
     ) -> None:
-        """``request``: ``max_tokens``, ``temperature``, ``top_p``, ``seed``, ...; what is ``None`` is left out."""
+        """``request``: ``max_tokens``, ``temperature``, ``top_p``, ``seed``, ...; what is ``None`` is left out. Where
+        nobody collects spans, nothing is recorded: the first token would wait for it."""
+        self._reasons: list[str] = []
+        self._span: trace.Span = trace.INVALID_SPAN
+        if not exporting():
+            return
         self._span = tracer("edge").start_span(f"{operation} {model}", kind=trace.SpanKind.CLIENT)
         self._span.set_attributes(
             {
@@ -33,7 +38,6 @@ class InferenceSpan:
         self._span.set_attributes(
             {f"gen_ai.request.{name}": value for name, value in request.items() if value is not None}
         )
-        self._reasons: list[str] = []
 
     def first_chunk(self, seconds: float) -> None:
         """The first token has come, so long after the request."""
