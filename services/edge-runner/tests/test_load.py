@@ -67,7 +67,7 @@ async def test_a_client_that_leaves_frees_its_slot_within_a_token(tmp_path: Path
         await until(free, seconds=60)
         made = await predicted(client) - before
         sys.stdout.write(f"{made} tokens were made, {seen} were read\n")
-        # One is in the making when the client leaves; the engine hears of it with that one, when the next may have begun.
+        # One is in the making when the client leaves; when the engine hears of it, the next may have begun.
         assert made <= seen + 2, f"{made} tokens were made of which {seen} were read"
         short = await client.ask("/v1/completions", {"model": "m", "prompt": "One", "max_tokens": 1})
         assert short["usage"]["completion_tokens"] == 1
