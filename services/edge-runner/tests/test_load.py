@@ -34,7 +34,7 @@ SLOW = Architecture(
 )
 
 
-async def test_a_client_that_leaves_frees_its_slot_within_a_token(tmp_path: Path, until: Until) -> None:
+async def test_a_client_that_leaves_costs_two_more_tokens_at_most(tmp_path: Path, until: Until) -> None:
     """Counted by the engine itself, of 200 that were asked for; a token takes it longer than any scheduler waits.
 
     Its one slot then serves the next request.
