@@ -112,7 +112,10 @@ def test_a_stream_that_outlasts_the_deadline_is_cut_with_an_error(start_node: St
     assert reader.error is not None
 
 
-async def test_a_client_that_leaves_frees_its_slot(node: RunningNode, until: Callable[..., object]) -> None:
+async def test_a_client_that_leaves_frees_its_slot_and_is_no_error(
+    node: RunningNode, until: Callable[..., object]
+) -> None:
+    said = len(node.log.read_text())
     for stream in (True, False):
         async with httpx.AsyncClient(headers=node.headers) as client:
             asked = asyncio.create_task(
@@ -122,6 +125,7 @@ async def test_a_client_that_leaves_frees_its_slot(node: RunningNode, until: Cal
             asked.cancel()
             await asyncio.gather(asked, return_exceptions=True)
         await until(lambda: node.metric("edge_slots_busy") == 0, seconds=30)  # type: ignore[misc]
+    assert "Traceback" not in node.log.read_text()[said:]
 
 
 async def test_beyond_slots_and_queue_there_is_429_with_when_to_come_back(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import httpx
 import openai
+import psutil
 import pytest
 
 from .conftest import MODEL, RunningNode
@@ -187,3 +188,28 @@ def test_a_caller_without_the_token_is_told_nothing(node: RunningNode) -> None:
         answer = httpx.get(node.base_url + "/models", headers=headers)
         assert answer.status_code == 401
         assert answer.json()["error"]["code"] == "invalid_token"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_is_too_large_is_refused_and_not_kept(node: RunningNode, chunked: bool) -> None:
+    """Whether its length is said or not."""
+    piece, most, runner = b" " * 65536, 8 * 1024 * 1024, psutil.Process(node.process.pid)
+    before, grown = runner.memory_info().rss, 0
+
+    def body() -> Iterator[bytes]:
+        nonlocal grown
+        for _ in range(16 * most // len(piece)):
+            yield piece
+            grown = max(grown, runner.memory_info().rss - before)
+
+    headers = node.headers | ({} if chunked else {"Content-Length": str(16 * most)})
+    answer = httpx.post(node.base_url + "/chat/completions", content=body(), headers=headers, timeout=60)
+    assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "body_too_large"
+    assert "8,388,608 bytes" in answer.json()["error"]["message"]
+    assert grown < 4 * most
+
+
+def test_a_wrong_method_is_said_in_the_same_shape(node: RunningNode) -> None:
+    answer = httpx.get(node.base_url + "/chat/completions", headers=node.headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")

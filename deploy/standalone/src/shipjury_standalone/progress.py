@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
-from shipjury_schemas import MalformedEvent, ToolPublished, VerdictIssued, decode
+from shipjury_schemas import Contract, MalformedEvent, ToolPublished, VerdictIssued, decode
 
 Tell = Callable[[int, int, float | None], None]
 
@@ -50,19 +51,12 @@ class Progress:
 
 async def watch_panel(bootstrap_servers: str, tools: int, tell: Tell, stop: asyncio.Event) -> None:
     """Tell ``(judged, tools, seconds left)`` whenever it changes, until all of at least ``tools`` tools are judged."""
-    contracts = {ToolPublished.topic.name: ToolPublished, VerdictIssued.topic.name: VerdictIssued}
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers, enable_auto_commit=False, auto_offset_reset="earliest"
+    contracts: dict[str, type[Contract]] = {one.topic.name: one for one in (ToolPublished, VerdictIssued)}
+    consumer = AIOKafkaConsumer(  # of no group: it has all partitions, from their beginning
+        *contracts, bootstrap_servers=bootstrap_servers, enable_auto_commit=False, auto_offset_reset="earliest"
     )
     await consumer.start()
     try:
-        partitions = [
-            TopicPartition(topic, partition)
-            for topic in contracts
-            for partition in (await consumer.partitions_for_topic(topic) or set())  # type: ignore[misc]
-        ]
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning()
         progress, told = Progress(), -1
         while not stop.is_set():
             for partition, records in (await consumer.getmany(timeout_ms=300)).items():
@@ -78,13 +72,13 @@ async def watch_panel(bootstrap_servers: str, tools: int, tell: Tell, stop: asyn
         await consumer.stop()
 
 
-def _take(progress: Progress, contract: type[ToolPublished] | type[VerdictIssued], record: object) -> None:
+def _take(progress: Progress, contract: type[Contract], record: Any) -> None:
     try:
-        event = decode(contract, record.value, record.headers)  # type: ignore[attr-defined, type-var]
+        event = decode(contract, record.value, record.headers)
     except MalformedEvent:
         return  # the subscribers that matter dead-letter it; here it is only counted
     data = event.data
     if isinstance(data, ToolPublished) and data.status == "published":
-        progress.published_tool(data.tool_id, data.version)
+        progress.published_tool(data.tool_id, data.aggregate_version)
     elif isinstance(data, VerdictIssued):
         progress.issued_verdict(data.tool_id, data.tool_version)

@@ -27,7 +27,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """A test that is skipped in CI fails CI: what nobody runs says nothing."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
-    if skipped and os.environ.get("CI") == "true" and session.exitstatus == pytest.ExitCode.OK:
+    if reporter and skipped and os.environ.get("CI") == "true" and session.exitstatus == pytest.ExitCode.OK:
         reporter.write_line(f"{len(skipped)} skipped, and CI is true: that fails.", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

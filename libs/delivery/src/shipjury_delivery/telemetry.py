@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from opentelemetry import context as otel_context
@@ -24,6 +24,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from fastapi.telemetry import TelemetryConfig
 
 _W3C = TraceContextTextMapPropagator()
 _exporting = False
@@ -39,7 +42,7 @@ class TelemetrySettings(BaseSettings):
     log_format: str = Field(default="json", description="json for machines, console for eyes.")
 
 
-FRAMEWORK_SILENT = {"tracing": False, "metrics": False, "logs": False}
+FRAMEWORK_SILENT: "TelemetryConfig" = {"tracing": False, "metrics": False, "logs": False}
 """For ``FastAPI(telemetry=...)``: ``serving.instrumented`` traces requests; the framework's second span of each would
 come between it and what happens inside."""
 

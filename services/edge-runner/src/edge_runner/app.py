@@ -70,7 +70,7 @@ def _doors(
     node: Node, settings: EdgeSettings, meter: Meter, public: socket.socket, operators: socket.socket
 ) -> list[Background]:
     """The two ports. Without an operators' key, operators' routes are health and metrics only."""
-    app = instrumented(public_api(node, settings.token, meter), "edge", "public")
+    app = instrumented(public_api(node, settings.token, meter, settings.max_body_bytes), "edge", "public")
     if settings.operator_key is None:
         operating = closed_api(operator_api(node, meter))
     else:

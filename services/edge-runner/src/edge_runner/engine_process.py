@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 EXIT_LOAD_FAILED = 70
@@ -51,7 +52,7 @@ def _leave(*_: object) -> None:
     os._exit(0)  # the runner has drained; llama.cpp's own shutdown may hang on an open stream
 
 
-def _serve(options: argparse.Namespace):  # type: ignore[no-untyped-def]  # xllamacpp has no types
+def _serve(options: argparse.Namespace) -> Any:
     import xllamacpp as llama
 
     params = llama.CommonParams()
@@ -66,7 +67,7 @@ def _serve(options: argparse.Namespace):  # type: ignore[no-untyped-def]  # xlla
     params.n_ubatch = options.batch
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads
-    params.cache_type_k = params.cache_type_v = _KV_TYPES(llama)[options.kv_type]
+    params.cache_type_k = params.cache_type_v = _kv_types(llama)[options.kv_type]
     params.cache_ram_mib = options.cache_ram_mib
     params.cache_prompt = True
     params.n_ctx_checkpoints = 2  # of each slot, where layers have a sliding window; domain/fit.py counts them
@@ -79,7 +80,7 @@ def _serve(options: argparse.Namespace):  # type: ignore[no-untyped-def]  # xlla
     params.verbosity = options.verbosity
     if options.pooling:
         params.embedding = True
-        params.pooling_type = _POOLING(llama)[options.pooling]
+        params.pooling_type = _poolings(llama)[options.pooling]
     params.load_mode = {
         "none": llama.llama_load_mode.LLAMA_LOAD_MODE_NONE,
         "mmap": llama.llama_load_mode.LLAMA_LOAD_MODE_MMAP,
@@ -93,11 +94,11 @@ def _serve(options: argparse.Namespace):  # type: ignore[no-untyped-def]  # xlla
         os._exit(EXIT_LOAD_FAILED)
 
 
-def _KV_TYPES(llama):  # type: ignore[no-untyped-def]  # noqa: N802
+def _kv_types(llama: Any) -> dict[str, Any]:
     return {"f16": llama.ggml_type.GGML_TYPE_F16, "q8_0": llama.ggml_type.GGML_TYPE_Q8_0}
 
 
-def _POOLING(llama):  # type: ignore[no-untyped-def]  # noqa: N802
+def _poolings(llama: Any) -> dict[str, Any]:
     kinds = llama.llama_pooling_type
     return {
         "mean": kinds.LLAMA_POOLING_TYPE_MEAN,

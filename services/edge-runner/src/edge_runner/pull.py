@@ -95,7 +95,7 @@ def _from_hub(source: Source, weights: Weights, folder: Path, tell: Callable[[st
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # it is in their documentation
 
     done = folder / Path(source.file).name
     if done.is_file():

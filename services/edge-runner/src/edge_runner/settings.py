@@ -59,6 +59,7 @@ class EdgeSettings(SettingsFromFiles):
         description="Host memory for evicted prompts, in MiB; one that is larger is not kept. 0 turns it off.",
     )
     kv_type: str = Field(default="f16", pattern="^(f16|q8_0)$", description="Type of the KV cache: f16 or q8_0.")
+    max_body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024, description="Largest request body; more gets 413.")
     drain_seconds: float = Field(default=25.0, ge=0, description="How long running requests may go on after SIGTERM.")
     load_seconds: float = Field(
         default=30.0, gt=0, description="A request waits so long for a model that is not in memory; then it gets 503."

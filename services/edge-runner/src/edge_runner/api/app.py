@@ -22,16 +22,24 @@ from .chat import chat_answer, chat_body, chat_chunk
 from .completions import completion_answer, completion_body, completion_chunks
 from .embeddings import embeddings_answer, embeddings_body, refuse_unless_it, room_for_texts
 from .errors import ApiError
-from .relay import Stream, in_slot, unbroken, unless_gone, whole
+from .relay import ClientGone, Stream, in_slot, unbroken, unless_gone, whole
 from .requests import ChatRequest, CompletionRequest, EmbeddingsRequest, Sampling
 from .room import room_for_chat, room_for_prompt
 from .structured import checked_chunks, offered
 
 
-def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
+def public_api(node: Node, token: SecretStr | None, meter: Meter, max_body_bytes: int) -> ASGIApp:
     """The ASGI app of ``/v1``. Without a token everybody who reaches the address may call."""
-    app = FastAPI(title="Shipjury edge runner", version="1", docs_url=None, redoc_url=None, telemetry=FRAMEWORK_SILENT)
+    app = FastAPI(
+        title="Shipjury edge runner",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=max_body_bytes,
+        telemetry=FRAMEWORK_SILENT,
+    )
     errors.install(app)
+    app.add_exception_handler(ClientGone, _nobody)
     page.install(app)
 
     @app.get("/v1/models")
@@ -75,7 +83,7 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
                     async for chunk in completion_chunks(asked, holding, _id("cmpl"), seen.chunks(unbroken(raw))):
                         yield seen.told(chunk)
 
-        return Stream(chunks()) if asked.stream else _json(await unless_gone(request, answer()))
+        return Stream(chunks()) if asked.stream else _json(await unless_gone(request.receive, answer()))
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request, asked: ChatRequest) -> Response:
@@ -110,7 +118,7 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
                         if chunk.get("choices") or asked.wants_usage:
                             yield seen.told(chat_chunk(holding, name, created, chunk))
 
-        return Stream(chunks()) if asked.stream else _json(await unless_gone(request, answer()))
+        return Stream(chunks()) if asked.stream else _json(await unless_gone(request.receive, answer()))
 
     @app.post("/v1/embeddings")
     async def embeddings(request: Request, asked: EmbeddingsRequest) -> Response:
@@ -125,9 +133,9 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
                 seen.usage(answer.get("usage"))
                 return embeddings_answer(asked, holding, answer)
 
-        return _json(await unless_gone(request, answer()))
+        return _json(await unless_gone(request.receive, answer()))
 
-    return _Door(app, token)
+    return _Door(app, token, max_body_bytes)
 
 
 @asynccontextmanager
@@ -146,20 +154,27 @@ def _noted(asked: Sampling, max_tokens: int | None) -> dict[str, Any]:
 
 
 class _Door:
-    """Lets callers with the token in; says the same to all others."""
+    """Lets callers with the token in, whose body is not too large by its own account; says the same to all others."""
 
-    def __init__(self, app: ASGIApp, token: SecretStr | None) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, token: SecretStr | None, max_body_bytes: int) -> None:
+        self._app, self._max_body_bytes = app, max_body_bytes
         self._wanted = f"Bearer {token.get_secret_value()}".encode() if token else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._wanted is not None and scope["path"] not in page.PAGE_PATHS:
-            shown = dict(scope["headers"]).get(b"authorization", b"")
-            if not hmac.compare_digest(shown, self._wanted):
-                refusal = ApiError(401, "invalid_token", "this node answers only calls with its token")
-                await errors.response_of(refusal)(scope, receive, send)
-                return
+        if scope["type"] == "http" and (refusal := self._refusal(scope)):
+            await errors.response_of(refusal)(scope, receive, send)
+            return
         await self._app(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> ApiError | None:
+        headers = dict(scope["headers"])
+        if self._wanted is not None and scope["path"] not in page.PAGE_PATHS:
+            shown = headers.get(b"authorization", b"")
+            if not hmac.compare_digest(shown, self._wanted):
+                return ApiError(401, "invalid_token", "this node answers only calls with its token")
+        if int(headers.get(b"content-length", 0)) > self._max_body_bytes:  # httptools has seen that it is a number
+            return errors.too_large(self._max_body_bytes)
+        return None
 
 
 def _find(node: Node, model: str) -> Holding:
@@ -217,6 +232,11 @@ def _described(holding: Holding, memory: int) -> dict[str, Any]:
 
 def _id(kind: str) -> str:
     return f"{kind}-{uuid.uuid4().hex}"
+
+
+async def _nobody(_: Request, __: Exception) -> Response:
+    """For a client that has left: nobody reads it, and it is no error of ours. Counted as nginx counts it."""
+    return Response(status_code=499)
 
 
 def _json(body: Any) -> Response:

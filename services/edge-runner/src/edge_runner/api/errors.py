@@ -63,6 +63,11 @@ def too_long(prompt_tokens: int | None, max_tokens: int | None, context: int, pa
     )
 
 
+def too_large(most: int) -> ApiError:
+    """413 for a body of more than ``most`` bytes."""
+    return ApiError(413, "body_too_large", f"a body may have {most:,} bytes")
+
+
 def install(app: FastAPI) -> None:
     """Make every error of the app one of OpenAI's shape."""
 
@@ -75,7 +80,10 @@ def install(app: FastAPI) -> None:
 
     async def http(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101  # registered for this type only
-        return response_of(ApiError(error.status_code, "not_found", str(error.detail)))
+        if error.status_code == 413:
+            return response_of(too_large(app.max_body_size or 0))
+        code = "method_not_allowed" if error.status_code == 405 else "not_found"
+        return response_of(ApiError(error.status_code, code, str(error.detail)))
 
     for kind in (ApiError, Busy, EngineStopped, EngineRefused):
         app.add_exception_handler(kind, answer)

@@ -5,13 +5,12 @@ finish is an error, never a clean end: llama.cpp ends a stream that SIGTERM cut 
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import orjson
-from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -30,7 +29,7 @@ class ClientGone(Exception):
     """The client closed its connection before the answer."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def in_slot(holding: Holding, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The body with the slot that is best for its prompt; see ``domain/slots.py``."""
     asked = body.get("prompt") or body.get("messages")
@@ -39,19 +38,31 @@ def in_slot(holding: Holding, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield holding.engine.in_slot(body, slot)
 
 
-async def unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """The result of ``work``, which is cancelled when the client goes. Raises :class:`ClientGone`."""
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.create_task(_left(request.receive))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientGone
-    finally:
-        leaving.cancel()
+async def unless_gone(receive: Receive, work: Awaitable[T]) -> T:
+    """The result of ``work``, which is cancelled when the client goes. Raises :class:`ClientGone`.
+
+    ``work`` runs in the caller's task, so that it begins at once: of requests that come together the first is in the
+    engine's hands before the second is read.
+    """
+    working, gone = asyncio.current_task(), False
+    assert working is not None  # noqa: S101  # a coroutine that runs has a task
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
         working.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
+
+    watching = asyncio.create_task(watch())
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if gone and not working.uncancel():
+            raise ClientGone from None
+        raise
+    finally:
+        watching.cancel()
 
 
 async def whole(client: EngineClient, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,17 +100,8 @@ class Stream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the end, or until the client is gone."""
-        sending = asyncio.create_task(self._send(scope, receive, send))
-        leaving = asyncio.create_task(_left(receive))
-        try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            leaving.cancel()
-            if not sending.done():
-                sending.cancel()
-            results = await asyncio.gather(sending, leaving, return_exceptions=True)
-        if isinstance(results[0], Exception):
-            raise results[0]
+        with contextlib.suppress(ClientGone):
+            await unless_gone(receive, self._send(scope, receive, send))
 
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
@@ -130,8 +132,3 @@ class Stream(Response):
 
 async def _event(send: Send, data: bytes) -> None:
     await send({"type": "http.response.body", "body": b"data: " + data + b"\n\n", "more_body": True})
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -84,7 +84,7 @@ class EmbeddingsRequest(BaseModel):
         if isinstance(self.input, str):
             return [self.input]
         if self.input and isinstance(self.input[0], int):
-            return [self.input]  # type: ignore[list-item]  # one text as token numbers
+            return [self.input]  # one text as token numbers
         return self.input  # type: ignore[return-value]
 
     @model_validator(mode="after")

@@ -134,7 +134,9 @@ class Vllm:
 
     def choice(self, choice: dict[str, Any]) -> dict[str, Any]:
         """A choice of a chat without what only vLLM knows."""
-        plain = {key: choice[key] for key in ("index", "delta", "logprobs", "finish_reason") if key in choice}
+        plain: dict[str, Any] = {
+            key: choice[key] for key in ("index", "delta", "logprobs", "finish_reason") if key in choice
+        }
         if "message" in choice:
             plain["message"] = {"role": "assistant", "content": choice["message"].get("content")}
         return plain

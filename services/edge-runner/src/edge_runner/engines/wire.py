@@ -5,9 +5,10 @@ first token waits for them. Reused connections to llama.cpp's server were seen t
 """
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httptools
 
@@ -109,11 +110,26 @@ async def exchange(port: int, method: str, path: str, key: str, body: bytes = b"
     )
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
-            transport, answer = await asyncio.get_running_loop().create_connection(Exchange, "127.0.0.1", port)
+            transport, answer = await _send(port, head.encode() + body)
     except (OSError, TimeoutError) as error:
         raise WireError(f"the engine does not answer: {error!r}") from error
     try:
-        transport.write(head.encode() + body)
         yield answer
     finally:
         transport.abort()
+
+
+async def _send(port: int, request: bytes) -> tuple[asyncio.Transport, Exchange]:
+    """Connect and send, on loopback in one go: the request is there before other requests have their turn."""
+    loop = asyncio.get_running_loop()
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(BlockingIOError):  # loopback has answered by the time of the next call
+            sock.connect(("127.0.0.1", port))
+        await loop.sock_sendall(sock, request)
+        return await loop.create_connection(Exchange, sock=sock)
+    except BaseException:
+        sock.close()
+        raise

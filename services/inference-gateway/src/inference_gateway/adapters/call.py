@@ -1,8 +1,8 @@
 """A call as it goes out, and what is done to its answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import aiohttp
 from yarl import URL
@@ -33,10 +33,35 @@ class Call:
     translate: Callable[[], Translator] | None = None
 
 
-class Translated:
-    """An answer in OpenAI's words, read as aiohttp's answers are read."""
+class Incoming(Protocol):
+    """An answer whose head has come and whose body is still to be read. Leaving its block gives the connection back."""
 
-    def __init__(self, response: aiohttp.ClientResponse, translator: Translator, *, streams: bool) -> None:
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """All headers, found whatever their case."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *error: object) -> None: ...
+
+    async def readany(self) -> bytes:
+        """What has come since the last call, at least a byte; nothing at the end. Raises aiohttp's errors."""
+
+    async def read(self, limit: int = -1) -> bytes:
+        """The body, or its first ``limit`` bytes. Raises aiohttp's errors."""
+
+    def close(self) -> None:
+        """Leave the connection, whatever still comes."""
+
+
+class Translated:
+    """An answer in OpenAI's words."""
+
+    def __init__(self, response: Incoming, translator: Translator, *, streams: bool) -> None:
         self.status = response.status
         self.headers = response.headers
         self._response = response
@@ -44,19 +69,12 @@ class Translated:
         self._streams = streams and response.status == 200
         self._ended = False
 
-    @property
-    def content(self) -> "Translated":
-        """Itself: the reading side."""
-        return self
-
-    async def __aenter__(self) -> "Translated":
+    async def __aenter__(self) -> Self:
         await self._response.__aenter__()
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        self._response.release()
-        if error[0] is not None:
-            self._response.close()
+        await self._response.__aexit__(*error)
 
     def close(self) -> None:
         """Leave the connection."""
@@ -65,7 +83,7 @@ class Translated:
     async def readany(self) -> bytes:
         """The next events of a stream; nothing at its end."""
         while not self._ended:
-            data = await self._response.content.readany()
+            data = await self._response.readany()
             try:
                 if not data:
                     self._ended = True
@@ -80,20 +98,12 @@ class Translated:
     async def read(self, limit: int = -1) -> bytes:
         """An answer in one piece, or a refusal's body as it came, up to ``limit`` bytes."""
         if self.status != 200:
-            return await self._response.content.read(limit)
-        parts, length = [], 0
-        async for part in self._response.content.iter_any():
-            length += len(part)
-            if 0 <= limit < length:
-                raise aiohttp.ClientPayloadError(f"the answer has more than {limit} bytes")
-            parts.append(part)
-        raw = b"".join(parts)
+            return await self._response.read(limit)
+        raw = await self._response.read(limit + 1 if limit >= 0 else limit)
+        if 0 <= limit < len(raw):
+            raise aiohttp.ClientPayloadError(f"the answer has more than {limit} bytes")
         try:
             return self._translator.whole(raw)
         except ValueError:
             # Whoever reads it finds out that it is no answer, and says so.
             return raw
-
-    def at_eof(self) -> bool:
-        """Whether all has been read: :meth:`read` reads to the end."""
-        return True

@@ -10,6 +10,7 @@ import aiohttp
 import orjson
 
 from ..adapters.access import NoAccess
+from ..adapters.call import Incoming
 from ..domain import embedding
 from ..domain.catalogue import Deployment
 from ..domain.errors import GatewayError
@@ -92,18 +93,11 @@ def broken_before(deployment: Deployment, fault: BaseException) -> End:
     return End("lost", "connection_lost", error=error, retry=True, blame=True)
 
 
-async def whole(response: aiohttp.ClientResponse, asked: Asked, deployment: Deployment) -> End:
+async def whole(response: Incoming, asked: Asked, deployment: Deployment) -> End:
     """Read an answer that comes in one piece. Raises aiohttp's errors and :class:`Malformed`."""
-    raw = await response.content.read(MAX_ANSWER_BYTES + 1)
-    if not response.content.at_eof():
-        parts = [raw]
-        length = len(raw)
-        async for part in response.content.iter_any():
-            length += len(part)
-            if length > MAX_ANSWER_BYTES:
-                raise Malformed(f"the answer has more than {MAX_ANSWER_BYTES} bytes")
-            parts.append(part)
-        raw = b"".join(parts)
+    raw = await response.read(MAX_ANSWER_BYTES + 1)
+    if len(raw) > MAX_ANSWER_BYTES:
+        raise Malformed(f"the answer has more than {MAX_ANSWER_BYTES} bytes")
     try:
         answer = orjson.loads(raw)
     except orjson.JSONDecodeError as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from ..adapters.access import Access
+from ..adapters.call import Incoming
 from ..adapters.limits import wait_of
 from ..domain.catalogue import Deployment
 from ..domain.errors import GatewayError
@@ -108,23 +109,19 @@ class Attempt:
         end.ttft_s = self._ttft
         return end
 
-    async def _read(
-        self, response: aiohttp.ClientResponse, deadline: asyncio.Timeout, started: float, headers: Headers
-    ) -> End:
+    async def _read(self, response: Incoming, deadline: asyncio.Timeout, started: float, headers: Headers) -> End:
         if response.status != 200:
-            raw = await response.content.read(MAX_ERROR_BYTES)
+            raw = await response.read(MAX_ERROR_BYTES)
             return refused(self._deployment, response.status, raw, wait_of(response.status, response.headers))
         if not self._asked.stream:
             return await whole(response, self._asked, self._deployment)
         return await self._relay(response, deadline, started, headers)
 
-    async def _relay(
-        self, response: aiohttp.ClientResponse, deadline: asyncio.Timeout, started: float, headers: Headers
-    ) -> End:
+    async def _relay(self, response: Incoming, deadline: asyncio.Timeout, started: float, headers: Headers) -> End:
         loop = asyncio.get_running_loop()
         reader, limits = self._reader, self._limits
         while not reader.done and reader.fault is None:
-            data = await response.content.readany()
+            data = await response.readany()
             if not data:
                 break
             piece = reader.feed(data)

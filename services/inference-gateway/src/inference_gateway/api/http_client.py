@@ -9,9 +9,10 @@ import asyncio
 import socket
 import ssl
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import SimpleNamespace
+from typing import Self
 
 import aiohappyeyeballs
 import aiohttp
@@ -30,7 +31,7 @@ class AddressNotAllowed(OSError):
 
 
 class Answer:
-    """What a provider answers: status and headers are there, the body comes. Read as aiohttp's answers are read."""
+    """What a provider answers: status and headers are there, the body comes."""
 
     def __init__(self, connection: "_Connection", status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.status = status
@@ -47,12 +48,7 @@ class Answer:
         """All headers, found whatever their case."""
         return CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._raw_headers)
 
-    @property
-    def content(self) -> "Answer":
-        """Itself: the reading side."""
-        return self
-
-    async def __aenter__(self) -> "Answer":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -66,10 +62,6 @@ class Answer:
     def close(self) -> None:
         """Leave the connection, whatever still comes."""
         self._connection.abandon(self)
-
-    def at_eof(self) -> bool:
-        """Whether everything has been read."""
-        return self._ended and not self._parts
 
     async def readany(self) -> bytes:
         """What has come since the last call, at least a byte; nothing at the end. Raises aiohttp's errors."""
@@ -104,11 +96,6 @@ class Answer:
             self._size += length - limit
             return whole[:limit]
         return whole
-
-    async def iter_any(self) -> AsyncIterator[bytes]:
-        """The body in pieces as they come."""
-        while part := await self.readany():
-            yield part
 
     def feed(self, data: bytes) -> bool:
         """More of the body. Returns whether the reader is behind."""
@@ -152,7 +139,8 @@ class _Connection(asyncio.Protocol):
     async def exchange(self, request: bytes) -> Answer:
         """Send a request; returns when the answer's head has come."""
         assert self._transport is not None  # noqa: S101 - only usable connections are given out
-        head = self._head = asyncio.get_running_loop().create_future()
+        head: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._head = head
         self._transport.write(request)
         try:
             return await head

@@ -13,10 +13,10 @@ from shipjury_delivery.telemetry import current_traceparent
 
 from ..adapters import prepare
 from ..adapters.access import Access, Fixed
-from ..adapters.call import Translated
+from ..adapters.call import Incoming, Translated
 from ..domain.catalogue import Deployment
 from ..settings import Network
-from .http_client import AddressNotAllowed, Answer, Client
+from .http_client import AddressNotAllowed, Client
 
 
 def inside(address: str, networks: Sequence[Network]) -> bool:
@@ -48,7 +48,7 @@ class Upstreams:
 
     async def post(
         self, deployment: Deployment, endpoint: str, body: bytes, access: Access, attempt_id: str
-    ) -> Answer | Translated:
+    ) -> Incoming:
         """Send a request; the answer's head has come when this returns, its body not yet.
 
         Raises aiohttp's errors, :class:`AddressNotAllowed`, :class:`NoAccess`, and :class:`GatewayError` where the
