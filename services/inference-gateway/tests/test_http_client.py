@@ -1,11 +1,15 @@
 """The request path's HTTP client, against a server that sends exactly the bytes that a test gives it."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
+import trustme
 from yarl import URL
 
 from inference_gateway.api.http_client import Answer, Client
@@ -54,6 +58,28 @@ async def provider() -> AsyncIterator[Provider]:
     made.url = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat?a=b")
     yield made
     server.close()
+
+
+@pytest_asyncio.fixture
+async def over_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Callable[[trustme.CA, trustme.LeafCert], Awaitable[Provider]]]:
+    """Starts a provider that shows a certificate, on a machine that trusts one authority."""
+    servers: list[asyncio.Server] = []
+
+    async def start(trusted: trustme.CA, shown: trustme.LeafCert) -> Provider:
+        trusted.cert_pem.write_to_path(tmp_path / "ca.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        shown.configure_cert(context)
+        made = Provider()
+        servers.append(await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=context))
+        made.url = URL(f"https://localhost:{servers[-1].sockets[0].getsockname()[1]}/v1/chat?a=b")
+        return made
+
+    yield start
+    for server in servers:
+        server.close()
 
 
 @pytest_asyncio.fixture
@@ -192,3 +218,38 @@ async def test_a_line_break_in_a_header_is_never_sent(provider: Provider, client
     with pytest.raises(aiohttp.ClientError):
         await client().post(provider.url, b"", {"Authorization": "Bearer a\r\nX-B: c"})
     assert provider.connections == 0
+
+
+@pytest.mark.asyncio
+async def test_over_tls_a_connection_is_kept_and_a_long_answer_is_whole(
+    over_tls: Callable[..., Awaitable[Provider]], client: Callable[..., Client]
+) -> None:
+    authority = trustme.CA()
+    provider, calls = await over_tls(authority, authority.issue_cert("localhost")), client()
+    megabyte = bytes(range(256)) * 4096
+    long = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"100000\r\n" + megabyte + b"\r\n"] * 8]
+    provider.says = [OK, *long, b"0\r\n\r\n"]
+    assert await _text(calls.post(provider.url, b"{}", {})) == b"hello"
+    assert await _text(calls.post(provider.url, b"{}", {})) == megabyte * 8
+    assert provider.connections == 1
+    assert provider.heard[0].startswith(b"POST /v1/chat?a=b HTTP/1.1\r\nHost: localhost:")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("wrong", ["name", "authority", "date"])
+async def test_who_cannot_prove_its_name_hears_nothing(
+    over_tls: Callable[..., Awaitable[Provider]], client: Callable[..., Client], wrong: str
+) -> None:
+    """Neither the prompt nor the key."""
+    authority, other = trustme.CA(), trustme.CA()
+    shown = {
+        "name": lambda: authority.issue_cert("example.org"),
+        "authority": lambda: other.issue_cert("localhost"),
+        "date": lambda: authority.issue_cert("localhost", not_after=datetime.now(UTC) - timedelta(days=1)),
+    }[wrong]()
+    provider = await over_tls(authority, shown)
+    provider.says = [OK]
+    with pytest.raises(aiohttp.ClientConnectorError) as caught:
+        await client().post(provider.url, b"{}", {"Authorization": "Bearer secret"})
+    assert isinstance(caught.value.os_error, ssl.SSLCertVerificationError)
+    assert provider.heard == []
