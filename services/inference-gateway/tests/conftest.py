@@ -117,8 +117,16 @@ class Gateway:
         async with self.session.get(self.url + path, headers={"Authorization": f"Bearer {self.key}"}) as response:
             return response.status, await response.json()
 
+    async def settled(self) -> None:
+        """An answer may be here a moment before Redis has settled it: wait for what is open, half a second at most."""
+        for _ in range(50):
+            if not await self.pipe.call("KEYS", "sj:*:open:*"):
+                return
+            await asyncio.sleep(0.01)
+
     async def ledger(self) -> list[dict[str, Any]]:
         """Take what is settled into the ledger, and read it."""
+        await self.settled()
         while await take(Streams(self.pipe), self.engine):
             pass
         async with self.engine.connect() as connection:

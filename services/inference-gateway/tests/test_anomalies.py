@@ -132,11 +132,11 @@ class Room:
         return project
 
     async def seconds(
-        self, count: int, project: str, a_second: int, nano_usd: int = 5_000_000, input_tokens: int | None = None
+        self, count: int, project: str, a_second: int, nano_usd: int = 5_000_000, prompt_hash: str | None = None
     ) -> int | None:
         """Let seconds pass with so many attempts in each; returns after how many an anomaly was open."""
         for passed in range(1, count + 1):
-            rows = [row(project, self.clock.now, nano_usd, input_tokens) for _ in range(a_second)]
+            rows = [row(project, self.clock.now, nano_usd, prompt_hash) for _ in range(a_second)]
             async with self.engine.begin() as connection:
                 if rows:
                     await connection.execute(sa.insert(ledger), rows)
@@ -158,7 +158,7 @@ class Room:
             return await watching.recent(connection)
 
 
-def row(project: str, at: datetime, nano_usd: int, input_tokens: int | None = None) -> dict[str, Any]:
+def row(project: str, at: datetime, nano_usd: int, prompt_hash: str | None = None) -> dict[str, Any]:
     return {
         "entry_id": str(uuid7()),
         "kind": "attempt",
@@ -173,7 +173,8 @@ def row(project: str, at: datetime, nano_usd: int, input_tokens: int | None = No
         "route": "/v1/chat/completions",
         "outcome": "ok",
         "cost_nano_usd": nano_usd,
-        "input_tokens": input_tokens,
+        "input_tokens": 120,
+        "prompt_hash": prompt_hash,
         "started_at": at,
         "duration_ms": 100,
         "usage_day": at.date(),
@@ -217,11 +218,23 @@ async def test_a_loop_in_the_ledger_is_found_told_and_throttled_until_its_time_i
 
 async def test_a_loop_that_costs_next_to_nothing_is_found_by_its_repetitions(room: Room) -> None:
     project = await room.project()
-    assert await room.seconds(60, project, a_second=6, nano_usd=1, input_tokens=120) is not None
+    assert await room.seconds(60, project, a_second=6, nano_usd=1, prompt_hash="5e1f") is not None
     [anomaly] = await room.listed()
     assert anomaly["measure"] == "repeats"
     [told] = await room.told()
     assert json.loads(told.value)["measure"] == "requests"
+
+
+async def test_a_batch_of_prompts_of_one_length_is_no_loop(room: Room) -> None:
+    """Such as the panel's, on a first day."""
+    project = await room.project()
+    for _ in range(30):
+        rows = [row(project, room.clock.now, 1, prompt_hash=str(uuid7())) for _ in range(12)]
+        async with room.engine.begin() as connection:
+            await connection.execute(sa.insert(ledger), rows)
+        room.clock.now += timedelta(seconds=2)
+        await room.watch.look()
+    assert await room.listed() == []
 
 
 async def test_a_person_lifts_a_throttle_and_the_anomaly_is_over(room: Room) -> None:

@@ -206,6 +206,7 @@ async def test_living_gateways_put_back_what_redis_forgot(start: Any) -> None:
     await gateway.chat("first")
     await gateway.ledger()  # one in the ledger, one settled and not there yet, one open
     await gateway.chat("second")
+    await gateway.settled()
     slow = asyncio.create_task(gateway.chat("fault=slow words=30", stream=True, max_tokens=30))
     await wait_until(lambda: _open(gateway))
     before = await gateway.counters()

@@ -154,6 +154,14 @@ async def test_a_ledger_row_has_its_event_and_the_cost_centre_that_the_client_na
         assert found.all() == [("inference.usage.v1", row["project_id"])]
 
 
+async def test_the_ledger_tells_whether_the_same_was_asked_before_and_not_what(gateway: Any) -> None:
+    for text, more in (("words=3", {}), ("words=3", {"temperature": 0.5, "stream": True}), ("words=4", {})):
+        assert (await gateway.chat(text, **more))[0] == 200
+    first, second, third = [row["prompt_hash"] for row in await gateway.ledger()]
+    assert first == second != third
+    assert len(first) == len(third) == 16
+
+
 async def test_what_prometheus_is_told_is_what_the_ledger_holds(gateway: Any) -> None:
     whose = {"provider": "alpha", "model": "sim-chat"}
     asked = [

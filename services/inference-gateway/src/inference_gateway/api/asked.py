@@ -67,6 +67,11 @@ class Asked:
             return None
         return hashlib.sha256(f"{project_id}\0{user}".encode()).hexdigest()[:32]
 
+    def prompt_hash(self, project_id: str) -> str:
+        """A hash of what is asked: enough to tell that a project asked the same before, nothing to read it by."""
+        asked = self.body[_REQUIRED[self.endpoint]]
+        return hashlib.blake2b(orjson.dumps([project_id, asked]), digest_size=8).hexdigest()
+
 
 def read(path: str, raw: bytes, catalogue: Catalogue) -> Asked:
     """Parse a request body. Raises :class:`GatewayError` that names what is wrong with it."""

@@ -104,6 +104,7 @@ class Booking:
             counters=tuple((one.counter, one.budget.metric, one.amount, one.keep_s) for one in charged),
             explanation=explanation,
             traceparent=job.trace,
+            prompt_hash=asked.prompt_hash(account.project_id) if number == 0 else None,
         )
         name = f"{deployment.provider}/{deployment.model}"
         return Reservation(attempt_id, shard, charged, facts.encode(), most_nano, name)

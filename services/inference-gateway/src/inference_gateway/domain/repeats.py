@@ -1,9 +1,10 @@
 """Requests that come again: the mark of a loop that ordinary work seldom has, however busy it is. Pure.
 
-A loop sends the same prompt again and again, or a few by turns: the same key, end user, model and number of input
-tokens. Of a large project's requests few are like another one of the last minute, so that a slow loop, which its rate
-does not show, is told by its repetitions. They are a measure like any other: what a project repeats anyway (a probe, a
-template of one length) is learned and expected.
+A loop sends the same prompt again and again, or a few by turns: the same key, end user, model and hash of the prompt.
+Of a large project's requests few are like another one of the last minute, so that a slow loop, which its rate does not
+show, is told by its repetitions. They are a measure like any other: what a project repeats anyway (a probe, a template)
+is learned and expected. (The number of input tokens, which was tried first, made an alarm of every batch of short
+prompts, the panel's own among them.)
 """
 
 from collections import OrderedDict

@@ -122,6 +122,7 @@ def _by_hand(nano_usd: int, reason: str, now: datetime) -> dict[str, Any]:
         "duration_ms": 0,
         "time_to_first_token_ms": None,
         "written_at": now,
+        "prompt_hash": None,
     }
 
 

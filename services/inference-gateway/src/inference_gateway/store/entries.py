@@ -34,6 +34,7 @@ class Facts:
     counters: tuple[tuple[str, str, int, int], ...]
     explanation: dict[str, Any] | None
     traceparent: str | None = None
+    prompt_hash: str | None = None
 
     def encode(self) -> bytes:
         """As JSON."""
@@ -56,6 +57,7 @@ class Facts:
                 "counters": self.counters,
                 "plan": self.explanation,
                 "trace": self.traceparent,
+                "hash": self.prompt_hash,
             }
         )
 
@@ -81,6 +83,7 @@ class Facts:
             counters=tuple(map(tuple, told["counters"])),
             explanation=told["plan"],
             traceparent=told.get("trace"),
+            prompt_hash=told.get("hash"),
         )
 
 

@@ -124,6 +124,7 @@ def _row(entry: Entry, now: datetime) -> dict[str, Any]:
         "time_to_first_token_ms": outcome.get("ttft"),
         "usage_day": facts.started_at.astimezone(UTC).date(),
         "written_at": now,
+        "prompt_hash": facts.prompt_hash,
     }
 
 

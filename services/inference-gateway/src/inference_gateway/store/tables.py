@@ -112,6 +112,7 @@ ledger = sa.Table(
     sa.Column("time_to_first_token_ms", sa.Integer),
     sa.Column("usage_day", sa.Date),
     sa.Column("written_at", _moment),
+    sa.Column("prompt_hash", sa.Text),
 )
 
 watch = sa.Table(

@@ -22,7 +22,7 @@ from .tables import anomalies, budgets, ledger, projects, watch, watch_series
 
 CAUSE = "anomaly"
 EVERYTHING = "*"
-_SAME = ("project_id", "key_id", "end_user", "model", "route", "input_tokens")
+_SAME = ("project_id", "key_id", "end_user", "model", "route", "prompt_hash")
 Key = tuple[str, str, str]
 """Project, model (or `*`), measure (`cost`, `requests` or `repeats`: requests like another one of the last minute)."""
 
@@ -30,7 +30,7 @@ Key = tuple[str, str, str]
 @dataclass(frozen=True, slots=True)
 class Used:
     """An attempt, as far as the watch is concerned. ``ended`` is Unix time in seconds; requests with the same ``alike``
-    ask for the same, as far as the ledger can say (``None``: a further attempt, or one whose input was not counted)."""
+    ask for the same (``None``: a further attempt)."""
 
     id: int
     project_id: str
@@ -103,7 +103,7 @@ async def newer(connection: AsyncConnection, ledger_id: int, since: datetime, mo
     """Attempts in the ledger after a row and a moment, oldest first. One writer at a time: no row appears late."""
     ended = sa.func.extract("epoch", ledger.c.started_at) + ledger.c.duration_ms / 1000.0
     same = sa.func.concat_ws("\n", *(ledger.c[name] for name in _SAME))
-    alike = sa.case((ledger.c.first_attempt & (ledger.c.input_tokens > 0), same))
+    alike = sa.case((ledger.c.prompt_hash.is_not(None), same))
     rows = await connection.execute(
         sa.select(
             ledger.c.id,
