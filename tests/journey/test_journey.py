@@ -64,6 +64,17 @@ def test_the_verdict_survives_kills_of_edge_runner_and_panel_and_tells_who_judge
     assert len(verdict["reviews"]) == 5
 
 
+def test_operators_see_the_node_and_no_alarm_over_what_the_panel_asked_of_it(journey: Journey) -> None:
+    fleet, node, alarms = (
+        journey.shipjury.command(*words.split()) for words in ("edge nodes", "edge status", "gateway anomalies list")
+    )
+    for seen in (fleet, node):
+        assert seen.returncode == 0, seen.stderr
+        assert "embedded" in seen.stdout
+        assert "smollm2-135m-instruct" in seen.stdout
+    assert (alarms.returncode, alarms.stdout) == (0, "")
+
+
 def test_the_subscriber_of_the_documentation_prints_the_verdict(journey: Journey) -> None:
     state = journey.shipjury.folder.state()
     assert state is not None

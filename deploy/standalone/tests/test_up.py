@@ -100,11 +100,20 @@ def test_logs_are_there_for_every_part_and_an_unknown_part_is_named(running: Dri
     "words",
     [
         "votes recount",
+        "votes held",
         "events tail --from-beginning -n 1",
         "events dead",
         "digest preview",
         "tools list",
         "panel status",
+        "digest status",
+        "gateway projects list",
+        "gateway keys list",
+        "gateway budgets list",
+        "gateway providers check",
+        "gateway usage",
+        "gateway anomalies list",
+        "edge nodes",
     ],
 )
 def test_operators_commands_find_the_running_one_by_themselves(running: Driven, words: str) -> None:

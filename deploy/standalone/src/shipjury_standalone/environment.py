@@ -7,6 +7,7 @@ from .folder import DataFolder
 from .services import GATEWAY, SERVICES
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
+EMBEDDED_NODE = "embedded"
 """Judges where no other model is named. A provider's key in the environment makes its models routable, and named ones
 judge; it does not choose the judge (docs/decisions/0015)."""
 
@@ -69,7 +70,7 @@ def edge_environment(folder: DataFolder, where: Addresses, operators_port: int, 
     port = where.edge.rpartition(":")[2]
     return {
         **{name: value for name, value in os.environ.items() if not name.endswith(("_KEY", "_TOKEN", "_URL"))},
-        "EDGE_NODE_ID": "embedded",
+        "EDGE_NODE_ID": EMBEDDED_NODE,
         "EDGE_MODEL": model,
         "EDGE_PUBLIC_PORT": port,
         "EDGE_OPERATOR_PORT": str(operators_port),

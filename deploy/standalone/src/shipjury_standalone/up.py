@@ -17,7 +17,7 @@ from typing import Any
 
 from .databases import make_databases, migrate
 from .display import Display
-from .environment import EMBEDDED_MODEL, Addresses, edge_environment, services_environment
+from .environment import EMBEDDED_MODEL, EMBEDDED_NODE, Addresses, edge_environment, services_environment
 from .folder import DataFolder, State
 from .log_files import keep_short, services_log_to
 from .parts import Parts
@@ -207,11 +207,18 @@ class _Run:
                 environment={
                     name: value
                     for name, value in os.environ.items()
-                    if name.startswith(("SHIPJURY_", *(service.settings_prefix for service in SERVICES)))
-                },
+                    if name.startswith(("SHIPJURY_", "EDGE_", *(service.settings_prefix for service in SERVICES)))
+                }
+                | self._of_the_node(),
                 children=self.parts.pids(),
             )
         )
+
+    def _of_the_node(self) -> dict[str, str]:
+        """What the commands about the embedded node need to find it."""
+        if not self.options.edge:
+            return {}
+        return {"EDGE_NODE_ID": EMBEDDED_NODE, "EDGE_OPERATOR_PORT": str(self.edge_operators)}
 
     def _tell_where(self, addresses: Addresses) -> None:
         self._tell_state(addresses)
