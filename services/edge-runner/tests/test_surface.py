@@ -210,6 +210,17 @@ def test_a_body_that_is_too_large_is_refused_and_not_kept(node: RunningNode, chu
     assert grown < 4 * most
 
 
+@pytest.mark.parametrize("levels", [190, 300, 900, 5000])
+def test_a_body_that_is_nested_too_deep_is_refused_and_no_error_of_ours(node: RunningNode, levels: int) -> None:
+    deep = b'{"a":' * levels + b"1" + b"}" * levels
+    body = b'{"model":"%b","max_tokens":1,"messages":[{"role":"user","content":"hi","x":%b}]}' % (MODEL.encode(), deep)
+    headers = node.headers | {"content-type": "application/json"}
+    answer = httpx.post(node.base_url + "/chat/completions", content=body, headers=headers, timeout=60)
+    assert answer.status_code == (200 if levels < 200 else 400), answer.text
+    if levels < 1000:  # Python's own parser reads no deeper
+        assert ("the body is nested deeper than 200 levels" in answer.text) == (levels > 200)
+
+
 def test_a_wrong_method_is_said_in_the_same_shape(node: RunningNode) -> None:
     answer = httpx.get(node.base_url + "/chat/completions", headers=node.headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")

@@ -127,6 +127,24 @@ async def test_a_bad_request_is_told_what_is_wrong(
     assert (got, answer["error"]["code"], answer["error"]["param"]) == (status, code, param)
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+async def test_a_body_that_is_nested_too_deep_is_refused_and_no_error_of_ours(gateway: Any, path: str) -> None:
+    headers = {"Authorization": f"Bearer {gateway.key}", "Content-Type": "application/json"}
+    hello = b'{"role":"user","content":"hello"}'
+    for levels in (190, 300, 900, 5000):
+        deep = b'{"a":' * levels + b"1" + b"}" * levels
+        body = b'{"model":"sim-chat:alpha","messages":[%b],"input":[%b],"metadata":%b}' % (hello, hello, deep)
+        async with gateway.session.post(gateway.url + path, data=body, headers=headers) as response:
+            told = await response.text()
+        assert response.status == 400, told  # the least deep one for its metadata
+        assert ("nested deeper than 200 levels" in told or "not JSON" in told) == (levels > 200), told
+
+
+async def test_many_brackets_are_not_many_levels(gateway: Any) -> None:
+    status, answer, _ = await gateway.chat("[{" * 500)
+    assert status == 200, answer
+
+
 async def test_a_body_over_the_limit_is_refused_before_it_is_read(start: Any) -> None:
     gateway = await start(max_body_bytes=2048)
     status, answer, _ = await gateway.chat("x" * 4096)

@@ -116,4 +116,5 @@ def _invalid(error: RequestValidationError) -> ApiError:
         return ApiError(400, "unknown_parameter", f"unknown parameter: {where}", param=where)
     if first["type"] in ("literal_error", "none_required"):
         return ApiError(400, "unsupported_parameter", f"{where}: not supported here: {first['msg']}", param=where)
-    return ApiError(400, "invalid_parameter", f"{where}: {first['msg']}", param=where or None)
+    said = first["msg"].removeprefix("Value error, ")
+    return ApiError(400, "invalid_parameter", f"{where}: {said}" if where else said, param=where or None)

@@ -1,8 +1,11 @@
 """What clients may send. A parameter that is unknown, or known and not served here, is refused by its name."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+_MOST_LEVELS = 200
 
 
 class StreamOptions(BaseModel):
@@ -34,6 +37,17 @@ class Sampling(BaseModel):
     user: str | None = None
     """A label of the caller's own; it changes nothing here."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _not_too_deep(cls, body: Any) -> Any:
+        """What is nested deeper could not be written again for an engine."""
+        level, levels = [body], 0
+        while level := [inner for one in level if isinstance(one, dict | list) for inner in _inside(one)]:
+            levels += 1
+            if levels > _MOST_LEVELS:
+                raise ValueError(f"the body is nested deeper than {_MOST_LEVELS} levels")
+        return body
+
     @property
     def wants_usage(self) -> bool:
         """Whether a stream shall end with a chunk of its tokens."""
@@ -53,6 +67,10 @@ class Sampling(BaseModel):
             "logit_bias",
         )
         return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+def _inside(one: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return one.values() if isinstance(one, dict) else one
 
 
 class CompletionRequest(Sampling):

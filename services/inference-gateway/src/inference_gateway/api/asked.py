@@ -13,6 +13,7 @@ from ..domain.catalogue import Catalogue, Deployment
 from ..domain.errors import GatewayError
 from ..domain.plan import Need
 from ..domain.routing import Route, read_provider_field, split_model
+from .http import parse
 
 ENDPOINTS = {
     "/v1/chat/completions": "chat",
@@ -76,10 +77,7 @@ class Asked:
 def read(path: str, raw: bytes, catalogue: Catalogue) -> Asked:
     """Parse a request body. Raises :class:`GatewayError` that names what is wrong with it."""
     endpoint = ENDPOINTS[path]
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise GatewayError("invalid_json", f"the body is not JSON: {error}") from error
+    body = parse(raw)
     if not isinstance(body, dict):
         raise GatewayError("invalid_json", "the body is no JSON object")
     name = body.get("model")

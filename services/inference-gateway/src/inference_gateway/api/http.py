@@ -12,6 +12,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
+_MOST_LEVELS = 200
+
 
 class ClientGone(Exception):
     """The client closed its connection before its request was read."""
@@ -47,6 +49,28 @@ async def read_body(receive: Receive, limit: int, announced: bytes | None) -> by
         if length > limit:
             raise _too_large(limit)
     return b"".join(parts)
+
+
+def parse(raw: bytes) -> Any:
+    """The JSON of a body. Raises ``invalid_json`` for what is none, and for what is nested deeper than any request is:
+    it could not be written again for a provider (orjson reads 1,024 levels and writes 254)."""
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise GatewayError("invalid_json", f"the body is not JSON: {error}") from error
+    if raw.count(b"[") + raw.count(b"{") > _MOST_LEVELS:
+        _check_levels(body)
+    return body
+
+
+def _check_levels(body: Any) -> None:
+    level, levels = [body] if isinstance(body, dict | list) else [], 0
+    while level:
+        levels += 1
+        if levels > _MOST_LEVELS:
+            raise GatewayError("invalid_json", f"the body is nested deeper than {_MOST_LEVELS} levels")
+        held = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [inner for outer in held for inner in outer if isinstance(inner, dict | list)]
 
 
 async def respond(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:

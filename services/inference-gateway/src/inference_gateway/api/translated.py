@@ -15,7 +15,7 @@ import structlog
 
 from ..domain.errors import GatewayError
 from ..domain.translation import malformed
-from .http import Receive, Send, read_body, respond
+from .http import Receive, Send, parse, read_body, respond
 
 _log = structlog.get_logger("inference_gateway.translated")
 _DONE = b"[DONE]"
@@ -80,11 +80,7 @@ class Translated:
             return await self._client_receive()
         self._read = True
         raw = await read_body(self._client_receive, self._max_body_bytes, None)
-        try:
-            body = orjson.loads(raw)
-        except orjson.JSONDecodeError as error:
-            raise GatewayError("invalid_json", f"the body is not JSON: {error}") from error
-        return {"type": "http.request", "body": orjson.dumps(self._api.chat(body)), "more_body": False}
+        return {"type": "http.request", "body": orjson.dumps(self._api.chat(parse(raw))), "more_body": False}
 
     async def send(self, message: Any) -> None:
         """Take what the request path answers; pass on what it is in the client's API."""
