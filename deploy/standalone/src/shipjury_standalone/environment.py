@@ -7,9 +7,9 @@ from .folder import DataFolder
 from .services import GATEWAY, SERVICES
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
-EMBEDDED_NODE = "embedded"
 """Judges where no other model is named. A provider's key in the environment makes its models routable, and named ones
 judge; it does not choose the judge (docs/decisions/0015)."""
+EMBEDDED_NODE = "embedded"
 
 
 @dataclass(frozen=True)

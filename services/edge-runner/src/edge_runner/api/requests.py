@@ -1,11 +1,10 @@
 """What clients may send. A parameter that is unknown, or known and not served here, is refused by its name."""
 
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-_MOST_LEVELS = 200
+from shipjury_delivery.nesting import MOST_LEVELS, too_deep
 
 
 class StreamOptions(BaseModel):
@@ -41,11 +40,8 @@ class Sampling(BaseModel):
     @classmethod
     def _not_too_deep(cls, body: Any) -> Any:
         """What is nested deeper could not be written again for an engine."""
-        level, levels = [body], 0
-        while level := [inner for one in level if isinstance(one, dict | list) for inner in _inside(one)]:
-            levels += 1
-            if levels > _MOST_LEVELS:
-                raise ValueError(f"the body is nested deeper than {_MOST_LEVELS} levels")
+        if too_deep(body):
+            raise ValueError(f"the body is nested deeper than {MOST_LEVELS} levels")
         return body
 
     @property
@@ -67,10 +63,6 @@ class Sampling(BaseModel):
             "logit_bias",
         )
         return {name: value for name in names if (value := getattr(self, name)) is not None}
-
-
-def _inside(one: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return one.values() if isinstance(one, dict) else one
 
 
 class CompletionRequest(Sampling):

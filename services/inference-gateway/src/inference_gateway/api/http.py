@@ -5,14 +5,14 @@ from typing import Any
 
 import orjson
 
+from shipjury_delivery.nesting import MOST_LEVELS, too_deep
+
 from ..domain.errors import GatewayError
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
-
-_MOST_LEVELS = 200
 
 
 class ClientGone(Exception):
@@ -52,25 +52,15 @@ async def read_body(receive: Receive, limit: int, announced: bytes | None) -> by
 
 
 def parse(raw: bytes) -> Any:
-    """The JSON of a body. Raises ``invalid_json`` for what is none, and for what is nested deeper than any request is:
-    it could not be written again for a provider (orjson reads 1,024 levels and writes 254)."""
+    """The JSON of a body. Raises ``invalid_json`` for what is none, and for what is nested too deep to be written again
+    for a provider."""
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise GatewayError("invalid_json", f"the body is not JSON: {error}") from error
-    if raw.count(b"[") + raw.count(b"{") > _MOST_LEVELS:
-        _check_levels(body)
+    if raw.count(b"[") + raw.count(b"{") > MOST_LEVELS and too_deep(body):
+        raise GatewayError("invalid_json", f"the body is nested deeper than {MOST_LEVELS} levels")
     return body
-
-
-def _check_levels(body: Any) -> None:
-    level, levels = [body] if isinstance(body, dict | list) else [], 0
-    while level:
-        levels += 1
-        if levels > _MOST_LEVELS:
-            raise GatewayError("invalid_json", f"the body is nested deeper than {_MOST_LEVELS} levels")
-        held = (one.values() if isinstance(one, dict) else one for one in level)
-        level = [inner for outer in held for inner in outer if isinstance(inner, dict | list)]
 
 
 async def respond(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
