@@ -14,6 +14,7 @@ from catalog.api.public import public_app
 from catalog.api.site import Site
 from catalog.operator_api import operator_app
 from catalog.site.render import Renderer
+from shipjury_delivery.bodies import FORMS, bounded
 from shipjury_delivery.migrations import upgrade
 from shipjury_standalone.embedded.postgres import Postgres
 
@@ -54,7 +55,9 @@ async def engine(make_database: Callable[[str], Awaitable[str]]) -> AsyncIterato
 @contextlib.asynccontextmanager
 async def _serving(engine: AsyncEngine, ids: dict[str, str]) -> AsyncIterator[Running]:
     site = Site(engine=engine, renderer=Renderer(minimum_votes=10), clock=lambda: NOON)
-    readers = httpx.AsyncClient(transport=httpx.ASGITransport(public_app(site)), base_url="http://site.test")
+    readers = httpx.AsyncClient(
+        transport=httpx.ASGITransport(bounded(public_app(site), FORMS)), base_url="http://site.test"
+    )
     operators = httpx.AsyncClient(
         transport=httpx.ASGITransport(operator_app(engine, lambda: NOON)), base_url="http://operators.test"
     )

@@ -52,3 +52,11 @@ async def test_an_unknown_tool_is_not_kept(running: Running) -> None:
 async def test_personal_answers_are_never_cached(running: Running) -> None:
     for path in ("/bookmarks", "/bookmarks.json"):
         assert (await running.readers.get(path)).headers["cache-control"] == "private, no-store"
+
+
+async def test_a_form_that_is_none_of_ours_is_refused_as_a_page(running: Running) -> None:
+    for form, status in (("x" * 100_000, 413), ("&".join(f"a{number}=1" for number in range(101)), 422)):
+        for path in ("/bookmarks", f"/bookmarks/{running.ids['vllm']}"):
+            answer = await running.readers.post(path, content=form)
+            assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+            assert "This cannot be done" in answer.text

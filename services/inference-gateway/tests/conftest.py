@@ -26,6 +26,7 @@ from inference_gateway.store.admission import SHARDS, Streams, epoch
 from inference_gateway.store.entries import Facts
 from inference_gateway.store.resp import RedisPipe
 from inference_gateway.store.tables import ledger
+from shipjury_delivery.process import public_app
 from shipjury_delivery.serving import bind, serve
 from shipjury_standalone.testing import wait_until
 
@@ -231,7 +232,7 @@ async def start(
         gateway = Gateway(
             f"http://127.0.0.1:{listening.getsockname()[1]}", engine, pipe, made, simulator, session, api, _stop=stop
         )
-        tasks = [asyncio.create_task(serve(api.public, listening, stop))]
+        tasks = [asyncio.create_task(serve(public_app(api, made), listening, stop))]
         tasks += [asyncio.create_task(part(stop)) for part in api.background]
 
         async def end() -> None:

@@ -34,7 +34,7 @@ async def relayed(*pieces: bytes) -> list[dict[str, Any]]:
     async def receive() -> Any:
         raise AssertionError("nobody reads")
 
-    between = Translated(_Api(), receive, send, max_body_bytes=1)
+    between = Translated(_Api(), receive, send)
     headers = [(b"content-type", b"text/event-stream"), (b"x-shipjury-request-id", b"req_1")]
     await between.send({"type": "http.response.start", "status": 200, "headers": headers})
     for piece in pieces:

@@ -19,6 +19,7 @@ from notifier.api import public_app
 from notifier.mailer import make_mailer
 from notifier.sending import Sender
 from notifier.settings import Settings
+from shipjury_delivery.bodies import FORMS, bounded
 from shipjury_delivery.database import create_engine
 from shipjury_schemas.testing import event
 
@@ -94,7 +95,7 @@ def sender(engine: AsyncEngine, settings: Settings, clock: Clock) -> Sender:
 @pytest_asyncio.fixture
 async def browser(engine: AsyncEngine, settings: Settings, clock: Clock) -> AsyncIterator[httpx.AsyncClient]:
     """A client at the readers' origin."""
-    transport = httpx.ASGITransport(public_app(engine, settings, clock))
+    transport = httpx.ASGITransport(bounded(public_app(engine, settings, clock), FORMS))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
         yield client
 

@@ -34,7 +34,7 @@ class Service:
     stack: AsyncExitStack
 
     async def reader(self, address: str = "203.0.113.7", **headers: str) -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(self.api.public, client=(address, 4711))
+        transport = httpx.ASGITransport(public_app(self.api, self.settings), client=(address, 4711))
         client = httpx.AsyncClient(transport=transport, base_url="http://site.test", headers=headers)
         return await self.stack.enter_async_context(client)
 

@@ -9,7 +9,8 @@ import hmac
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
+
+from .same_site import from_another_site
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -40,7 +41,7 @@ def guard(app: AsgiApp, key: str, service: str) -> AsgiApp:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if not _authorized(headers.get("authorization", ""), key):
             await _refuse(scope, send, 401, "Unauthorized", "present the operators' key as Bearer or Basic password")
-        elif not _same_origin(scope, headers):
+        elif (scope["type"] == "websocket" or scope["method"] not in _SAFE) and from_another_site(headers):
             await _refuse(scope, send, 403, "Forbidden", "a request from another site is refused")
         else:
             await app(scope, receive, send)
@@ -60,20 +61,6 @@ def _authorized(header: str, key: str) -> bool:
     else:
         return False
     return hmac.compare_digest(presented.encode(), key.encode())
-
-
-def _same_origin(scope: Scope, headers: dict[str, str]) -> bool:
-    """Whether a browser says that the page which asks is ours. A client that is no browser sends neither header."""
-    if scope.get("method", "GET") in _SAFE and scope["type"] == "http":
-        return True
-    site = headers.get("sec-fetch-site")
-    if site is not None:
-        return site in {"same-origin", "none"}
-    origin = headers.get("origin")
-    if origin is None:
-        return True
-    asked, host = urlsplit(origin), headers.get("host", "")
-    return bool(asked.netloc) and asked.netloc.lower() == host.lower()
 
 
 async def _refuse(scope: Scope, send: Send, status: int, title: str, detail: str) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from . import parked, telemetry
 from .bad_settings import commands_of
+from .bodies import bounded
 from .database import create_engine
 from .health import broker_check, database_check, nothing_here, with_health
 from .migrations import upgrade
@@ -39,14 +40,15 @@ _log = structlog.get_logger("shipjury.process")
 
 
 def public_app(api: Api, settings: ServiceSettings) -> AsgiApp:
-    """The readers' app of a service, measured; for a process that serves many services on one port."""
-    return instrumented(api.public, settings.service, "public")
+    """The readers' app of a service, measured and bounded; for a process that serves many services on one port."""
+    return instrumented(bounded(api.public, api.public_bodies), settings.service, "public")
 
 
 def operators_app(api: Api, settings: ServiceSettings) -> AsgiApp:
-    """The operators' app of a service: measured, with healthz, readyz and metrics, behind the operators' key."""
+    """The operators' app of a service: measured and bounded, with healthz, readyz and metrics, behind their key."""
     checks = {"database": database_check(settings.database_url.get_secret_value()), **api.ready}
-    app = with_health(instrumented(api.operator, settings.service, "operators"), settings.service, checks)
+    operator = instrumented(bounded(api.operator, api.operator_bodies), settings.service, "operators")
+    app = with_health(operator, settings.service, checks)
     return guard(app, settings.operator_key.get_secret_value(), settings.service)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from .bodies import DOCUMENTS, FORMS, BodyLimits
 from .consume import Subscription
 from .health import Check
 from .jobs import JobHandler
@@ -25,6 +26,8 @@ class Api:
     """Coroutine functions ``(stop: asyncio.Event) -> None`` that run as long as the API does."""
     ready: Mapping[str, Check] = field(default_factory=dict)
     """What readyz looks at besides the database; a check raises where what it needs is away."""
+    public_bodies: BodyLimits = FORMS
+    operator_bodies: BodyLimits = DOCUMENTS
 
 
 @dataclass(frozen=True)

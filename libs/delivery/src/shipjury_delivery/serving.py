@@ -12,8 +12,8 @@ from opentelemetry import context, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Histogram
 
+from .heads import HeadsProtocol, watch_heads
 from .metrics import REQUESTS
-from .one_write import OneWriteProtocol
 from .operators import AsgiApp, Receive, Scope, Send
 from .telemetry import exporting, ids_only, tracer
 
@@ -51,7 +51,7 @@ async def serve(app: AsgiApp, listening: socket.socket, stop: asyncio.Event) -> 
     server = _Server(
         uvicorn.Config(
             app,
-            http=OneWriteProtocol,
+            http=HeadsProtocol,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -62,12 +62,14 @@ async def serve(app: AsgiApp, listening: socket.socket, stop: asyncio.Event) -> 
     )
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     stopping = asyncio.create_task(stop.wait())
+    watching = asyncio.create_task(watch_heads(server.server_state.connections))
     try:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
         await serving
     finally:
         stopping.cancel()
+        watching.cancel()
         if not serving.done():  # cancelled: don't leave the socket open
             serving.cancel()
         listening.close()

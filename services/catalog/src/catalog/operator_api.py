@@ -73,13 +73,11 @@ def operator_app(engine: AsyncEngine, clock: Callable[[], datetime]) -> FastAPI:
     )
     async def publish(request: Request) -> Any:
         """Publish one tool: a document in the catalog's file format. The same content again changes nothing."""
-        content = bytearray()
-        async for part in request.stream():
-            content += part
-            if len(content) > toolfile.MAX_FILE_BYTES:
-                return problem(413, "Too large", f"A tool file has at most {toolfile.MAX_FILE_BYTES:,} bytes.")
+        content = await request.body()
+        if len(content) > toolfile.MAX_FILE_BYTES:
+            return problem(413, "Too large", f"A tool file has at most {toolfile.MAX_FILE_BYTES:,} bytes.")
         try:
-            draft = await asyncio.to_thread(toolfile.parse, bytes(content), "request")
+            draft = await asyncio.to_thread(toolfile.parse, content, "request")
             async with engine.begin() as connection:
                 published = await tools.publish_tool(connection, draft, origin="api", now=clock())
         except toolfile.BadToolFile as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from shipjury_delivery.bodies import FORMS, BodyLimits, bounded
 from shipjury_delivery.operators import guard
 from shipjury_delivery.serving import bind, instrumented
 from shipjury_delivery.serving import serve as serve_http
@@ -70,11 +71,12 @@ def _doors(
     node: Node, settings: EdgeSettings, meter: Meter, public: socket.socket, operators: socket.socket
 ) -> list[Background]:
     """The two ports. Without an operators' key, operators' routes are health and metrics only."""
-    app = instrumented(public_api(node, settings.token, meter, settings.max_body_bytes), "edge", "public")
+    limits = BodyLimits(settings.max_body_bytes, settings.bodies_bytes, settings.body_seconds)
+    app = instrumented(bounded(public_api(node, settings.token, meter), limits), "edge", "public")
     if settings.operator_key is None:
-        operating = closed_api(operator_api(node, meter))
+        operating = bounded(closed_api(operator_api(node, meter)), FORMS)
     else:
-        operating = guard(operator_api(node, meter), settings.operator_key.get_secret_value(), "edge")
+        operating = guard(bounded(operator_api(node, meter), FORMS), settings.operator_key.get_secret_value(), "edge")
     return [lambda stop: serve_http(app, public, stop), lambda stop: serve_http(operating, operators, stop)]
 
 

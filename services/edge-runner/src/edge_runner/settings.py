@@ -60,6 +60,10 @@ class EdgeSettings(SettingsFromFiles):
     )
     kv_type: str = Field(default="f16", pattern="^(f16|q8_0)$", description="Type of the KV cache: f16 or q8_0.")
     max_body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024, description="Largest request body; more gets 413.")
+    bodies_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=1024, description="Request bodies that are held at once, together; more get 429."
+    )
+    body_seconds: float = Field(default=60.0, gt=0, description="How long a request body may take to arrive.")
     drain_seconds: float = Field(default=25.0, ge=0, description="How long running requests may go on after SIGTERM.")
     load_seconds: float = Field(
         default=30.0, gt=0, description="A request waits so long for a model that is not in memory; then it gets 503."

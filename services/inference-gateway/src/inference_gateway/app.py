@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from uuid_utils import uuid7
 
 from shipjury_delivery import Api, Worker
+from shipjury_delivery.bodies import BodyLimits
 
 from . import ledger_worker, on_edge_benchmarked, on_edge_node
 from .api.dispatch import Dispatch
@@ -63,7 +64,8 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
         requests = Requests(settings, snapshots, admission, settling, upstreams)
         rest = public_api(engine, snapshots, requests.authenticate, requests.health)
         yield Api(
-            public=Dispatch(requests, rest, max_body_bytes=settings.max_body_bytes),
+            public=Dispatch(requests, rest),
+            public_bodies=BodyLimits(settings.max_body_bytes, settings.bodies_bytes, settings.body_seconds),
             operator=operator_api(engine, snapshots, vault, pipe, configuration),
             background=(
                 snapshots.keep_fresh,

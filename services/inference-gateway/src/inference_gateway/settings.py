@@ -47,7 +47,13 @@ class Settings(ServiceSettings):
     )
     edge_input_price: str = Field(default="0", description="Price of an edge node's input, USD per million tokens.")
     edge_output_price: str = Field(default="0", description="Price of an edge node's output, USD per million tokens.")
-    max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, description="Largest request body.")
+    max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, description="Largest request body; more gets 413.")
+    bodies_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        ge=1024,
+        description="Request bodies that one process holds at once, together; more get 429.",
+    )
+    body_seconds: float = Field(default=60.0, gt=0, description="How long a request body may take to arrive.")
     max_requests: int = Field(default=1024, ge=1, description="Requests at once in one process; more get a 429.")
     connect_seconds: float = Field(default=5.0, gt=0, description="Deadline to connect to a provider.")
     first_token_seconds: float = Field(

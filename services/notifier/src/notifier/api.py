@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from http import HTTPStatus
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 from uuid import UUID
 from zoneinfo import available_timezones
 
@@ -13,7 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.exceptions import HTTPException
 
+from shipjury_delivery.same_site import from_another_site
 from shipjury_delivery.telemetry import FRAMEWORK_SILENT
 
 from .domain.tokens import ExpiredToken, InvalidToken, Purpose, read
@@ -26,7 +28,6 @@ CONSENT = (
     "address is used for nothing else."
 )
 MOST_CHOICES = 200
-_MOST_BODY = 64 * 1024
 
 
 class SignUp(BaseModel):
@@ -239,9 +240,11 @@ def public_app(engine: AsyncEngine, settings: Settings, clock: Clock) -> FastAPI
     async def other_site(_: Request, __: OtherSite) -> Response:
         return _problem(403, "Forbidden", "a form on another site may not subscribe anybody")
 
-    @app.exception_handler(BodyTooLarge)
-    async def too_large(_: Request, __: BodyTooLarge) -> Response:
-        return _problem(413, "Content Too Large", f"at most {_MOST_BODY} bytes are read")
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> Response:
+        response = _problem(error.status_code, HTTPStatus(error.status_code).phrase, str(error.detail))
+        response.headers.update(error.headers or {})
+        return response
 
     return app
 
@@ -250,39 +253,19 @@ class OtherSite(Exception):
     """The form was on a page of another site."""
 
 
-class BodyTooLarge(Exception):
-    """The request's body is over the limit."""
-
-
 def _refuse_other_sites(request: Request) -> None:
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    if site in ("cross-site", "same-site"):
+    if from_another_site(request.headers):
         raise OtherSite
-    if site is None and origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise OtherSite
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > _MOST_BODY:
-            raise BodyTooLarge
-    return body
 
 
 async def _from_json(request: Request) -> SignUp:
     try:
-        return SignUp.model_validate_json(await _body(request))
+        return SignUp.model_validate_json(await request.body())
     except ValidationError as error:
         raise _first(error) from error
 
 
 async def _from_form(request: Request) -> SignUp:
-    length = request.headers.get("content-length", "")
-    if not length.isdigit() or int(length) > _MOST_BODY:
-        raise BodyTooLarge
     form = await request.form(max_files=0, max_fields=2 * MOST_CHOICES + 10)
     values: dict[str, object] = {
         name: form.getlist(name) if name in ("categories", "tools") else form[name] for name in form if name != "back"

@@ -2,11 +2,13 @@
 
 import hashlib
 import secrets
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+
+from shipjury_delivery.same_site import from_another_site
 
 from ..operator_api import problem
 from ..store import bookmarks, lists
@@ -15,7 +17,6 @@ from .site import Site, newest_edges
 
 COOKIE = "shipjury_reader"
 COOKIE_SECONDS = 400 * 24 * 3600
-LARGEST_FORM = 16 * 1024
 
 
 def routes(site: Site) -> APIRouter:
@@ -71,22 +72,17 @@ def routes(site: Site) -> APIRouter:
 
 def refused_from_elsewhere(request: Request) -> Response | None:
     """403 where another site's page makes a reader's browser send this."""
-    fetch_site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    elsewhere = fetch_site in ("cross-site", "same-site") if fetch_site else False
-    if origin and (urlsplit(origin).netloc != request.headers.get("host", "")):
-        elsewhere = True
-    return problem(403, "From another site", "Bookmarks change from this site's own pages only.") if elsewhere else None
+    if from_another_site(request.headers):
+        return problem(403, "From another site", "Bookmarks change from this site's own pages only.")
+    return None
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """A small form's fields; whatever is past its bound is not read."""
-    content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > LARGEST_FORM:
-            break
-    fields = parse_qs(content[:LARGEST_FORM].decode(errors="replace"), max_num_fields=100)
+    """A small form's fields. Raises a 422 for one of very many."""
+    try:
+        fields = parse_qs((await request.body()).decode(errors="replace"), max_num_fields=100)
+    except ValueError as error:
+        raise HTTPException(422, "The form has more than 100 fields.") from error
     return {name: values[0] for name, values in fields.items()}
 
 

@@ -28,14 +28,13 @@ from .room import room_for_chat, room_for_prompt
 from .structured import checked_chunks, offered
 
 
-def public_api(node: Node, token: SecretStr | None, meter: Meter, max_body_bytes: int) -> ASGIApp:
+def public_api(node: Node, token: SecretStr | None, meter: Meter) -> ASGIApp:
     """The ASGI app of ``/v1``. Without a token everybody who reaches the address may call."""
     app = FastAPI(
         title="Shipjury edge runner",
         version="1",
         docs_url=None,
         redoc_url=None,
-        max_body_size=max_body_bytes,
         telemetry=FRAMEWORK_SILENT,
     )
     errors.install(app)
@@ -135,7 +134,7 @@ def public_api(node: Node, token: SecretStr | None, meter: Meter, max_body_bytes
 
         return _json(await unless_gone(request.receive, answer()))
 
-    return _Door(app, token, max_body_bytes)
+    return _Door(app, token)
 
 
 @asynccontextmanager
@@ -154,10 +153,10 @@ def _noted(asked: Sampling, max_tokens: int | None) -> dict[str, Any]:
 
 
 class _Door:
-    """Lets callers with the token in, whose body is not too large by its own account; says the same to all others."""
+    """Lets callers with the token in, and says the same to all others."""
 
-    def __init__(self, app: ASGIApp, token: SecretStr | None, max_body_bytes: int) -> None:
-        self._app, self._max_body_bytes = app, max_body_bytes
+    def __init__(self, app: ASGIApp, token: SecretStr | None) -> None:
+        self._app = app
         self._wanted = f"Bearer {token.get_secret_value()}".encode() if token else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -172,8 +171,6 @@ class _Door:
             shown = headers.get(b"authorization", b"")
             if not hmac.compare_digest(shown, self._wanted):
                 return ApiError(401, "invalid_token", "this node answers only calls with its token")
-        if int(headers.get(b"content-length", 0)) > self._max_body_bytes:  # httptools has seen that it is a number
-            return errors.too_large(self._max_body_bytes)
         return None
 
 

@@ -63,11 +63,6 @@ def too_long(prompt_tokens: int | None, max_tokens: int | None, context: int, pa
     )
 
 
-def too_large(most: int) -> ApiError:
-    """413 for a body of more than ``most`` bytes."""
-    return ApiError(413, "body_too_large", f"a body may have {most:,} bytes")
-
-
 def install(app: FastAPI) -> None:
     """Make every error of the app one of OpenAI's shape."""
 
@@ -80,10 +75,9 @@ def install(app: FastAPI) -> None:
 
     async def http(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101  # registered for this type only
-        if error.status_code == 413:
-            return response_of(too_large(app.max_body_size or 0))
-        code = "method_not_allowed" if error.status_code == 405 else "not_found"
-        return response_of(ApiError(error.status_code, code, str(error.detail)))
+        told = response_of(_http(error))
+        told.headers.update(error.headers or {})
+        return told
 
     for kind in (ApiError, Busy, EngineStopped, EngineRefused):
         app.add_exception_handler(kind, answer)
@@ -95,6 +89,13 @@ def response_of(error: ApiError) -> Response:
     """The error as a response."""
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
     return Response(orjson.dumps(error.body()), error.status, headers, "application/json")
+
+
+def _http(error: HTTPException) -> ApiError:
+    if error.status_code == 503:  # of our bounds on bodies; elsewhere a full node says 429
+        return ApiError(429, "bodies_full", error.detail)
+    codes = {405: "method_not_allowed", 408: "body_too_slow", 413: "body_too_large"}
+    return ApiError(error.status_code, codes.get(error.status_code, "not_found"), str(error.detail))
 
 
 def _refused(error: EngineRefused) -> ApiError:

@@ -32,10 +32,9 @@ _TRANSLATED: dict[str, Callable[[Scope], Api]] = {messages.PATH: Messages, respo
 class Dispatch:
     """Routes by path. A fault of the gateway itself becomes a 500 in OpenAI's shape, and a line in the log."""
 
-    def __init__(self, requests: Requests, rest: object, *, max_body_bytes: int) -> None:
+    def __init__(self, requests: Requests, rest: object) -> None:
         self._requests = requests
         self._rest = rest
-        self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
@@ -46,7 +45,7 @@ class Dispatch:
         api = _TRANSLATED.get(scope["path"])
         if api is not None:
             scope = with_bearer(scope)
-            between = Translated(api(scope), receive, send, max_body_bytes=self._max_body_bytes)
+            between = Translated(api(scope), receive, send)
             receive, send = between.receive, between.send
         started = False
 
@@ -67,5 +66,5 @@ class Dispatch:
         if scope["type"] == "http":
             scope = with_bearer(scope)
             if scope["path"].startswith(messages.PATH + "/"):
-                send = Translated(Messages(scope), receive, send, max_body_bytes=self._max_body_bytes).send
+                send = Translated(Messages(scope), receive, send).send
         await self._rest(scope, receive, send)  # type: ignore[operator]

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 import orjson
+from starlette.exceptions import HTTPException
 
 from shipjury_delivery.nesting import MOST_LEVELS, too_deep
 
@@ -13,6 +14,9 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+
+_UNREAD = {"body_too_large", "body_too_slow"}
+"""Errors after which the rest of a body may still be on its way."""
 
 
 class ClientGone(Exception):
@@ -27,28 +31,22 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
-async def read_body(receive: Receive, limit: int, announced: bytes | None) -> bytes:
-    """The whole body. Raises ``body_too_large`` as soon as it is known to be, and :class:`ClientGone`."""
-    if announced is not None and announced.isdigit() and int(announced) > limit:
-        raise _too_large(limit)
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
-    parts, length = [body], len(body)
-    while message.get("more_body"):
+async def read_body(receive: Receive) -> bytes:
+    """The whole body. Raises ``body_too_large``, ``body_too_slow`` and ``gateway_overloaded`` where it is past a bound
+    of :mod:`shipjury_delivery.bodies`, and :class:`ClientGone`."""
+    try:
         message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        parts.append(message.get("body", b""))
-        length += len(parts[-1])
-        if length > limit:
-            raise _too_large(limit)
-    return b"".join(parts)
+        if message["type"] == "http.request" and not message.get("more_body"):
+            return bytes(message.get("body", b""))
+        parts: list[bytes] = []
+        while message["type"] != "http.disconnect":
+            parts.append(message.get("body", b""))
+            if not message.get("more_body"):
+                return b"".join(parts)
+            message = await receive()
+    except HTTPException as error:
+        raise _past_a_bound(error) from None
+    raise ClientGone
 
 
 def parse(raw: bytes) -> Any:
@@ -80,6 +78,8 @@ async def respond_error(send: Send, error: GatewayError, headers: Headers) -> No
     more = [(b"content-type", b"application/json"), *headers]
     if error.retry_after_s is not None:
         more.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+    if error.code in _UNREAD:
+        more.append((b"connection", b"close"))
     await respond(send, error.status, orjson.dumps(error.body()), more)
 
 
@@ -88,5 +88,6 @@ def error_event(error: GatewayError) -> bytes:
     return b"data: " + orjson.dumps(error.body()) + b"\n\n"
 
 
-def _too_large(limit: int) -> GatewayError:
-    return GatewayError("body_too_large", f"a body may have {limit} bytes")
+def _past_a_bound(error: HTTPException) -> GatewayError:
+    code = {413: "body_too_large", 408: "body_too_slow"}.get(error.status_code, "gateway_overloaded")
+    return GatewayError(code, error.detail, retry_after_s=1 if code == "gateway_overloaded" else None)

@@ -93,7 +93,7 @@ class Requests:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str, named: Headers) -> None:
         account = self.authenticate(scope)
-        raw = await read_body(receive, self._settings.max_body_bytes, header(scope, b"content-length"))
+        raw = await read_body(receive)
         asked = named_by(scope, read(scope["path"], raw, self._snapshots.current.catalogue))
         prefix = ""
         if asked.route.sort in _BY_PROMPT:

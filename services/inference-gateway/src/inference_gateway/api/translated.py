@@ -63,9 +63,8 @@ class _Answer:
 class Translated:
     """`receive` and `send` for the request path, over the client's own."""
 
-    def __init__(self, api: Api, receive: Receive, send: Send, *, max_body_bytes: int) -> None:
+    def __init__(self, api: Api, receive: Receive, send: Send) -> None:
         self._api = api
-        self._max_body_bytes = max_body_bytes
         self._client_receive = receive
         self._client_send = send
         self._read = False
@@ -79,7 +78,7 @@ class Translated:
         if self._read:
             return await self._client_receive()
         self._read = True
-        raw = await read_body(self._client_receive, self._max_body_bytes, None)
+        raw = await read_body(self._client_receive)
         return {"type": "http.request", "body": orjson.dumps(self._api.chat(parse(raw))), "more_body": False}
 
     async def send(self, message: Any) -> None:

@@ -1,8 +1,9 @@
 """The operators' app, under `/gateway`: each file beside this one adds its routes. The key is checked in front."""
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.exceptions import HTTPException
 
 from shipjury_delivery.telemetry import FRAMEWORK_SILENT
 

@@ -22,7 +22,7 @@ from ..store.patience import Unavailable, patiently
 from ..store.secrets import DailySalt
 from ..store.writer import Overloaded, Writer
 from .documents import Choice, LogPage, Tally, View, entry_of, tally_of, view_of, vote_of
-from .guards import SmallBodies, own_path, refuse_other_sites
+from .guards import own_path, refuse_other_sites
 from .live import Live, TooManyStreams
 from .problems import Problem, ProblemDocument, answer_with_problems, documented, in_words, retry_later
 from .voters import Voter, Voters
@@ -47,14 +47,13 @@ class Parts:
 
 
 def public_app(parts: Parts) -> Any:
-    """The readers' app, complete with its guards."""
+    """The readers' app."""
     app = FastAPI(
         title="Shipjury votes", version="1", docs_url=None, redoc_url=None, openapi_url=None, telemetry=FRAMEWORK_SILENT
     )
     app.state.parts = parts
     answer_with_problems(app)
     app.include_router(routes)
-    app.add_middleware(SmallBodies)
     return app
 
 
