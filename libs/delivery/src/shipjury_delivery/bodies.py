@@ -1,9 +1,9 @@
-"""Bounds on what strangers send: the size of each body, the memory of all of them, and the time that one may take.
+"""Bounds on what strangers send: the size of each body, and the memory of all of them.
 
-It is ASGI middleware, applied by ``process`` to every service, so that no route can forget it.
+It is ASGI middleware, applied by ``process`` to every service, so that no route can forget it. How long a body may take
+is the server's (:mod:`.arriving`).
 """
 
-import asyncio
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,15 +13,16 @@ from starlette.exceptions import HTTPException
 from .operators import AsgiApp, Receive, Scope, Send
 
 MIB = 1024 * 1024
+_SMALL = 64 * 1024
+"""What uvicorn keeps of a body that nobody reads: one that announces no more is not counted."""
 
 
 @dataclass(frozen=True)
 class BodyLimits:
-    """How large a body may be, how large all that are held at once, and how many seconds one may take to arrive."""
+    """How many bytes a body may have, and all that are held at once."""
 
     each_bytes: int
     together_bytes: int = 64 * MIB
-    seconds: float = 30.0
 
 
 FORMS = BodyLimits(each_bytes=64 * 1024)
@@ -34,35 +35,29 @@ def bounded(app: AsgiApp, limits: BodyLimits) -> AsgiApp:
     """The app, which gets at most such bodies.
 
     Where a body is past a bound, ``receive`` raises Starlette's ``HTTPException``, so that each app answers in its own
-    shape: 413 for one that is too large (by what it announces, before anything of it is read), 408 for one that is too
-    slow, 503 with ``Retry-After`` where all that are held have no room for it. A body is held until its request is
-    answered, and counts by what has come of it.
+    shape: 413 for one that is too large (by what it announces, before anything of it is read), 503 with ``Retry-After``
+    where all that are held have no room for it. A body is held until its request is answered, and counts by what has
+    come of it.
     """
     held = 0
+    small = min(_SMALL, limits.each_bytes)
 
     async def within(scope: Scope, receive: Receive, send: Send) -> None:
         nonlocal held
-        if scope["type"] != "http":
+        announced = _announced(scope) if scope["type"] == "http" else 0
+        if announced is not None and announced <= small:
             await app(scope, receive, send)
             return
-        arrived, whole, until = 0, False, 0.0
+        arrived = 0
 
         async def receive_within() -> MutableMapping[str, Any]:
-            nonlocal arrived, whole, until, held
-            if whole:
-                return await receive()
-            if not until:
-                _refuse_announced(scope, limits)
-                until = asyncio.get_running_loop().time() + limits.seconds
-            try:
-                async with asyncio.timeout_at(until):
-                    message = await receive()
-            except TimeoutError:
-                raise _refusal(408, f"the body did not arrive within {limits.seconds:g} s") from None
+            nonlocal arrived, held
+            if announced is not None and announced > limits.each_bytes:
+                raise _too_large(limits)
+            message = await receive()
             length = len(message.get("body", b""))
             arrived += length
             held += length
-            whole = not message.get("more_body", False)
             if arrived > limits.each_bytes:
                 raise _too_large(limits)
             if held > limits.together_bytes and length:
@@ -77,10 +72,15 @@ def bounded(app: AsgiApp, limits: BodyLimits) -> AsgiApp:
     return within
 
 
-def _refuse_announced(scope: Scope, limits: BodyLimits) -> None:
+def _announced(scope: Scope) -> int | None:
+    """The length of the body, as httptools has read it; ``None`` where it is not said before its end."""
+    length: int | None = 0
     for name, value in scope["headers"]:
-        if name == b"content-length" and (not value.isdigit() or int(value) > limits.each_bytes):
-            raise _too_large(limits)
+        if name == b"content-length":
+            return int(value)
+        if name == b"transfer-encoding":
+            length = None
+    return length
 
 
 def _too_large(limits: BodyLimits) -> HTTPException:

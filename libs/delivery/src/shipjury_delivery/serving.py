@@ -12,7 +12,7 @@ from opentelemetry import context, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Histogram
 
-from .heads import HeadsProtocol, watch_heads
+from .arriving import ArrivingProtocol, watch_arriving
 from .metrics import REQUESTS
 from .operators import AsgiApp, Receive, Scope, Send
 from .telemetry import exporting, ids_only, tracer
@@ -51,7 +51,7 @@ async def serve(app: AsgiApp, listening: socket.socket, stop: asyncio.Event) -> 
     server = _Server(
         uvicorn.Config(
             app,
-            http=HeadsProtocol,
+            http=ArrivingProtocol,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -62,7 +62,7 @@ async def serve(app: AsgiApp, listening: socket.socket, stop: asyncio.Event) -> 
     )
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     stopping = asyncio.create_task(stop.wait())
-    watching = asyncio.create_task(watch_heads(server.server_state.connections))
+    watching = asyncio.create_task(watch_arriving(server.server_state.connections))
     try:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True

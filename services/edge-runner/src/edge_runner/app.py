@@ -71,7 +71,7 @@ def _doors(
     node: Node, settings: EdgeSettings, meter: Meter, public: socket.socket, operators: socket.socket
 ) -> list[Background]:
     """The two ports. Without an operators' key, operators' routes are health and metrics only."""
-    limits = BodyLimits(settings.max_body_bytes, settings.bodies_bytes, settings.body_seconds)
+    limits = BodyLimits(settings.max_body_bytes, settings.bodies_bytes)
     app = instrumented(bounded(public_api(node, settings.token, meter), limits), "edge", "public")
     if settings.operator_key is None:
         operating = bounded(closed_api(operator_api(node, meter)), FORMS)

@@ -63,7 +63,6 @@ class EdgeSettings(SettingsFromFiles):
     bodies_bytes: int = Field(
         default=64 * 1024 * 1024, ge=1024, description="Request bodies that are held at once, together; more get 429."
     )
-    body_seconds: float = Field(default=60.0, gt=0, description="How long a request body may take to arrive.")
     drain_seconds: float = Field(default=25.0, ge=0, description="How long running requests may go on after SIGTERM.")
     load_seconds: float = Field(
         default=30.0, gt=0, description="A request waits so long for a model that is not in memory; then it gets 503."

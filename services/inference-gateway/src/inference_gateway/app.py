@@ -65,7 +65,7 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
         rest = public_api(engine, snapshots, requests.authenticate, requests.health)
         yield Api(
             public=Dispatch(requests, rest),
-            public_bodies=BodyLimits(settings.max_body_bytes, settings.bodies_bytes, settings.body_seconds),
+            public_bodies=BodyLimits(settings.max_body_bytes, settings.bodies_bytes),
             operator=operator_api(engine, snapshots, vault, pipe, configuration),
             background=(
                 snapshots.keep_fresh,

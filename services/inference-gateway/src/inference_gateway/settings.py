@@ -53,7 +53,6 @@ class Settings(ServiceSettings):
         ge=1024,
         description="Request bodies that one process holds at once, together; more get 429.",
     )
-    body_seconds: float = Field(default=60.0, gt=0, description="How long a request body may take to arrive.")
     max_requests: int = Field(default=1024, ge=1, description="Requests at once in one process; more get a 429.")
     connect_seconds: float = Field(default=5.0, gt=0, description="Deadline to connect to a provider.")
     first_token_seconds: float = Field(

@@ -94,7 +94,7 @@ def response_of(error: ApiError) -> Response:
 def _http(error: HTTPException) -> ApiError:
     if error.status_code == 503:  # of our bounds on bodies; elsewhere a full node says 429
         return ApiError(429, "bodies_full", error.detail)
-    codes = {405: "method_not_allowed", 408: "body_too_slow", 413: "body_too_large"}
+    codes = {405: "method_not_allowed", 413: "body_too_large"}
     return ApiError(error.status_code, codes.get(error.status_code, "not_found"), str(error.detail))
 
 

@@ -15,9 +15,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-_UNREAD = {"body_too_large", "body_too_slow"}
-"""Errors after which the rest of a body may still be on its way."""
-
 
 class ClientGone(Exception):
     """The client closed its connection before its request was read."""
@@ -32,7 +29,7 @@ def header(scope: Scope, name: bytes) -> bytes | None:
 
 
 async def read_body(receive: Receive) -> bytes:
-    """The whole body. Raises ``body_too_large``, ``body_too_slow`` and ``gateway_overloaded`` where it is past a bound
+    """The whole body. Raises ``body_too_large`` and ``gateway_overloaded`` where it is past a bound
     of :mod:`shipjury_delivery.bodies`, and :class:`ClientGone`."""
     try:
         message = await receive()
@@ -78,7 +75,7 @@ async def respond_error(send: Send, error: GatewayError, headers: Headers) -> No
     more = [(b"content-type", b"application/json"), *headers]
     if error.retry_after_s is not None:
         more.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
-    if error.code in _UNREAD:
+    if error.code == "body_too_large":  # the rest of it is on its way
         more.append((b"connection", b"close"))
     await respond(send, error.status, orjson.dumps(error.body()), more)
 
@@ -89,5 +86,6 @@ def error_event(error: GatewayError) -> bytes:
 
 
 def _past_a_bound(error: HTTPException) -> GatewayError:
-    code = {413: "body_too_large", 408: "body_too_slow"}.get(error.status_code, "gateway_overloaded")
-    return GatewayError(code, error.detail, retry_after_s=1 if code == "gateway_overloaded" else None)
+    if error.status_code == 413:
+        return GatewayError("body_too_large", error.detail)
+    return GatewayError("gateway_overloaded", error.detail, retry_after_s=1)

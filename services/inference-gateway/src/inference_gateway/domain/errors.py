@@ -22,7 +22,6 @@ _BUDGET, _RATE, _SERVER, _UPSTREAM = "insufficient_quota", "rate_limit_error", "
 CODES: dict[str, Code] = {
     "invalid_json": Code(400, _REQUEST, "The body is no JSON object."),
     "body_too_large": Code(413, _REQUEST, "The body is larger than the gateway takes."),
-    "body_too_slow": Code(408, _REQUEST, "The body did not arrive in time."),
     "missing_parameter": Code(400, _REQUEST, "A required parameter is missing; `param` names it."),
     "invalid_parameter": Code(400, _REQUEST, "A parameter has a value that the API does not know; `param` names it."),
     "unknown_routing_field": Code(400, _REQUEST, "The `provider` object has a field that routing does not know."),

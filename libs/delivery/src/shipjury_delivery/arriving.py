@@ -1,4 +1,4 @@
-"""Bounds on the heads of requests, which uvicorn has none for: how large one may be, and how long it may take.
+"""How requests arrive: bounds that uvicorn has none for on the size of a head, and on the time of a head and of a body.
 
 Without them a stranger who sends a header without an end, or a byte a minute on each of many connections, takes the
 memory or the file descriptors of a service (CWE-400; the second is known as Slowloris).
@@ -13,18 +13,20 @@ LARGEST_HEAD = 64 * 1024
 """Bytes of request line and headers."""
 HEAD_SECONDS = 20.0
 """How long a connection may take to send the head of its first request, and of a later one once that has begun."""
+BODY_SECONDS = 60.0
+"""How long a body may take, and go on after its request is answered."""
 _LOOK_SECONDS = 5.0
 
 
-class HeadsProtocol(OneWriteProtocol):
-    """For ``uvicorn.Config(http=...)``, with :func:`watch_heads` beside it."""
+class ArrivingProtocol(OneWriteProtocol):
+    """For ``uvicorn.Config(http=...)``, with :func:`watch_arriving` beside it."""
 
     _since: float | None = None
     """When the head began that is not complete yet, or the connection that has sent nothing."""
     _head_bytes = 0
-    _answered: Any = None
-    """The request that has its answer and whose body still comes, and when that was seen."""
-    _answered_at = 0.0
+    _body_of: Any = None
+    """The request whose body was coming at the last look, and when that was first seen."""
+    _body_since = 0.0
 
     def connection_made(self, transport: Any) -> None:
         """asyncio: a client is there."""
@@ -52,34 +54,36 @@ class HeadsProtocol(OneWriteProtocol):
         self._since = None
 
     def refuse_if_late(self, now: float) -> None:
-        """Refuse a head that has taken too long with 408, and end a body that goes on that long after its answer.
+        """Refuse what has taken too long with 408; only close where the answer is out already.
 
-        A head behind an answer that is still going out may wait.
+        What the service itself has not taken is not late, nor is a head behind an answer that is still going out.
         """
-        if self._answering() or self.flow.read_paused or self.transport.is_closing():
+        if self.flow.read_paused or self.transport.is_closing():
             return
+        request = self.cycle
+        answering = request is not None and not request.response_complete
         if self._since is not None:
-            if now - self._since > HEAD_SECONDS:
-                self._refuse(b"408 Request Timeout")
-        elif self.cycle is not None and self.cycle.more_body:
-            if self._answered is not self.cycle:
-                self._answered, self._answered_at = self.cycle, now
-            elif now - self._answered_at > HEAD_SECONDS:
-                self.transport.close()
-
-    def _answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+            late = not answering and now - self._since > HEAD_SECONDS
+        elif request is None or not request.more_body:
+            late = False
+        elif self._body_of is not request:
+            self._body_of, self._body_since, late = request, now, False
+        else:
+            late = now - self._body_since > BODY_SECONDS
+        if late:
+            self._refuse(b"408 Request Timeout")
 
     def _refuse(self, status: bytes) -> None:
-        if not self._answering():
+        head_is_next = self._since is not None and (self.cycle is None or self.cycle.response_complete)
+        if head_is_next or (self.cycle is not None and not self.cycle.response_started):
             self.transport.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         self.transport.close()
 
 
-async def watch_heads(connections: set[Any]) -> None:
+async def watch_arriving(connections: set[Any]) -> None:
     """Look at a server's connections now and then, without an end."""
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
         now = asyncio.get_running_loop().time()
-        for connection in [one for one in connections if isinstance(one, HeadsProtocol)]:
+        for connection in [one for one in connections if isinstance(one, ArrivingProtocol)]:
             connection.refuse_if_late(now)

@@ -1,4 +1,4 @@
-"""A head without an end, or a byte at a time, costs a stranger the connection and nobody else anything."""
+"""What comes without an end, or a byte at a time, costs a stranger the connection and nobody else anything."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,17 +7,26 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from shipjury_delivery import heads
+from shipjury_delivery import arriving
 from shipjury_delivery.serving import bind, serve
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+READ = b"POST /read HTTP/1.1\r\nHost: here\r\nContent-Length: 10\r\n\r\n"
 SLOW = b"POST /slow HTTP/1.1\r\nHost: here\r\nContent-Length: 10\r\n\r\nx"
 
 
+HEARD: list[str] = []
+"""What the app was told last, where it read a body."""
+
+
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answers at once, `/slow` after half a second; reads no body."""
+    """Answers at once, `/slow` after half a second, `/read` when it has the body."""
     if scope["path"] == "/slow":
         await asyncio.sleep(0.5)
+    if scope["path"] == "/read":
+        while (message := await receive())["type"] == "http.request" and message["more_body"]:
+            pass
+        HEARD.append(message["type"])
     length = str(len(scope["path"])).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
     await send({"type": "http.response.body", "body": scope["path"].encode()})
@@ -26,8 +35,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 @pytest_asyncio.fixture
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     """A server whose clients have a fifth of a second."""
-    monkeypatch.setattr(heads, "HEAD_SECONDS", 0.2)
-    monkeypatch.setattr(heads, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(arriving, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(arriving, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(arriving, "_LOOK_SECONDS", 0.05)
+    HEARD.clear()
     listening, stop = bind("127.0.0.1", 0), asyncio.Event()
     number = listening.getsockname()[1]
     serving = asyncio.create_task(serve(app, listening, stop))
@@ -57,14 +68,14 @@ async def test_a_head_without_an_end_is_refused(port: int) -> None:
     reader, writer = await connected(port, b"GET / HTTP/1.1\r\nX: ")
     sent = 0
     try:
-        while not reader.at_eof() and sent < 100 * heads.LARGEST_HEAD:
+        while not reader.at_eof() and sent < 100 * arriving.LARGEST_HEAD:
             writer.write(b"x" * 16384)
             sent += 16384
             await writer.drain()
             await asyncio.sleep(0)
     except ConnectionError:
         pass
-    assert sent < 100 * heads.LARGEST_HEAD
+    assert sent < 100 * arriving.LARGEST_HEAD
     assert (await rest(reader)).startswith((b"HTTP/1.1 431 ", b"(reset)"))
 
 
@@ -88,6 +99,22 @@ async def test_an_answer_may_take_longer_than_a_head_though_another_head_has_beg
     told = await rest(reader)
     assert told.startswith(b"HTTP/1.1 200 ")
     assert b"\r\n\r\n/slow" in told
+    writer.close()
+
+
+async def test_a_body_that_does_not_come_is_refused_and_the_app_hears_that_nobody_is_there(port: int) -> None:
+    reader, writer = await connected(port, READ, b"x")
+    assert (await rest(reader)).startswith(b"HTTP/1.1 408 ")
+    assert HEARD == ["http.disconnect"]
+    writer.close()
+
+
+async def test_a_body_that_comes_in_time_is_read(port: int) -> None:
+    reader, writer = await connected(port, READ)
+    for _ in range(10):
+        writer.write(b"x")
+        await writer.drain()
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
     writer.close()
 
 
