@@ -1,5 +1,8 @@
 """Operators publish over HTTP: YAML or JSON, problems with line and field."""
 
+import json
+import re
+
 from .builders import TOOL_FILE
 from .conftest import Running
 
@@ -17,7 +20,7 @@ async def test_a_bad_document_is_a_problem_with_line_and_field(empty: Running) -
     answer = await empty.operators.post("/catalog/tools", content=TOOL_FILE + "colour: red\n")
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["errors"] == [{"line": 15, "field": "colour", "message": "is no field of a tool file"}]
+    assert answer.json()["errors"] == [{"line": 15, "field": "colour", "detail": "is no field of a tool file"}]
 
 
 async def test_a_slug_clash_is_a_conflict(empty: Running) -> None:
@@ -43,3 +46,9 @@ async def test_a_tool_is_retired_and_an_unknown_one_is_not(empty: Running) -> No
 
 async def test_readers_cannot_publish(empty: Running) -> None:
     assert (await empty.readers.post("/catalog/tools", content=TOOL_FILE)).status_code in (404, 405)
+
+
+async def test_its_description_has_every_schema_that_it_speaks_of(empty: Running) -> None:
+    described = (await empty.operators.get("/catalog/openapi.json")).json()
+    spoken_of = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(described)))
+    assert {"ProblemDocument", "FieldError"} <= spoken_of <= set(described["components"]["schemas"])

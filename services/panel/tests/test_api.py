@@ -47,7 +47,7 @@ async def test_a_tools_verdict_comes_with_its_history(readers: httpx.AsyncClient
 async def test_a_tool_without_a_verdict_is_a_problem(readers: httpx.AsyncClient) -> None:
     answer = await readers.get("/reviews/nobody")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
-    assert answer.json()["title"] == "No verdict on this tool yet."
+    assert answer.json()["detail"] == "No verdict on this tool yet."
 
 
 async def test_a_comparison_names_the_winner_by_difference_of_scores(readers: httpx.AsyncClient) -> None:

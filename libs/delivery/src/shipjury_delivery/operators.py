@@ -6,10 +6,10 @@ It is ASGI middleware, applied by ``process`` to every service, so that no route
 import base64
 import binascii
 import hmac
-import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from .problems import problem
 from .same_site import from_another_site
 
 Scope = MutableMapping[str, Any]
@@ -40,9 +40,9 @@ def guard(app: AsgiApp, key: str, service: str) -> AsgiApp:
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if not _authorized(headers.get("authorization", ""), key):
-            await _refuse(scope, send, 401, "Unauthorized", "present the operators' key as Bearer or Basic password")
+            await _refuse(scope, receive, send, 401, "present the operators' key as Bearer or Basic password")
         elif (scope["type"] == "websocket" or scope["method"] not in _SAFE) and from_another_site(headers):
-            await _refuse(scope, send, 403, "Forbidden", "a request from another site is refused")
+            await _refuse(scope, receive, send, 403, "a request from another site is refused")
         else:
             await app(scope, receive, send)
 
@@ -63,13 +63,9 @@ def _authorized(header: str, key: str) -> bool:
     return hmac.compare_digest(presented.encode(), key.encode())
 
 
-async def _refuse(scope: Scope, send: Send, status: int, title: str, detail: str) -> None:
+async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, detail: str) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
-    body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail}).encode()
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
-    if status == 401:
-        headers.append((b"www-authenticate", b'Basic realm="shipjury operators", charset="UTF-8"'))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body if scope["method"] != "HEAD" else b""})
+    headers = {"WWW-Authenticate": 'Basic realm="shipjury operators", charset="UTF-8"'} if status == 401 else {}
+    await problem(status, detail, headers)(scope, receive, send)

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shipjury_delivery.problems import answer_with_problems, documented, problem, with_schema
 from shipjury_delivery.telemetry import FRAMEWORK_SILENT
 from shipjury_schemas import EventTooLarge
 
@@ -26,25 +27,13 @@ class PublishedTool(BaseModel):
     outcome: tools.Outcome = Field(description="What was done.")
 
 
-class Problem(BaseModel):
-    """An error (RFC 9457)."""
-
-    type: str = Field(default="about:blank", description="Kind of problem.")
-    title: str = Field(description="Short.")
-    status: int = Field(description="HTTP status.")
-    detail: str = Field(description="What to do about it.")
-    errors: list[dict[str, Any]] = Field(default=[], description="Line, field and message of each error in a file.")
-
-
 class Retirement(BaseModel):
     """How to retire a tool."""
 
     into: str | None = Field(default=None, description="Slug of the tool that it is merged into.")
 
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "content": {"application/problem+json": {}}} for status in (404, 409, 413, 422)
-}
+_PROBLEMS = documented(404, 409, 413, 422)
 
 
 def operator_app(engine: AsyncEngine, clock: Callable[[], datetime]) -> FastAPI:
@@ -56,6 +45,7 @@ def operator_app(engine: AsyncEngine, clock: Callable[[], datetime]) -> FastAPI:
         redoc_url=None,
         telemetry=FRAMEWORK_SILENT,
     )
+    answer_with_problems(app)
 
     @app.post(
         "/catalog/tools",
@@ -75,18 +65,18 @@ def operator_app(engine: AsyncEngine, clock: Callable[[], datetime]) -> FastAPI:
         """Publish one tool: a document in the catalog's file format. The same content again changes nothing."""
         content = await request.body()
         if len(content) > toolfile.MAX_FILE_BYTES:
-            return problem(413, "Too large", f"A tool file has at most {toolfile.MAX_FILE_BYTES:,} bytes.")
+            return problem(413, f"A tool file has at most {toolfile.MAX_FILE_BYTES:,} bytes.")
         try:
             draft = await asyncio.to_thread(toolfile.parse, content, "request")
             async with engine.begin() as connection:
                 published = await tools.publish_tool(connection, draft, origin="api", now=clock())
         except toolfile.BadToolFile as error:
-            errors = [{"line": one.line, "field": one.field, "message": one.message} for one in error.errors]
-            return problem(422, "Not a tool", f"{len(errors)} field(s) are wrong.", errors)
+            errors = [{"line": one.line, "field": one.field, "detail": one.message} for one in error.errors]
+            return problem(422, f"{len(errors)} field(s) are wrong.", errors=errors)
         except domain.SlugClash as error:
-            return problem(409, "Slug clash", str(error))
+            return problem(409, str(error))
         except (domain.DossierTooLarge, EventTooLarge) as error:
-            return problem(413, "Too large", str(error))
+            return problem(413, str(error))
         return JSONResponse(vars(published), status_code=201 if published.outcome == "new" else 200)
 
     @app.post("/catalog/tools/{slug}/retire", response_model=PublishedTool, responses=_PROBLEMS)
@@ -97,7 +87,7 @@ def operator_app(engine: AsyncEngine, clock: Callable[[], datetime]) -> FastAPI:
                 into = retirement.into if retirement else None
                 return vars(await tools.retire(connection, slug, into=into, now=clock()))
         except domain.UnknownTool as error:
-            return problem(404, "Unknown tool", str(error))
+            return problem(404, str(error))
 
     @app.get("/catalog/tools")
     async def list_tools(retired: bool = False) -> list[dict[str, Any]]:
@@ -117,12 +107,5 @@ def operator_app(engine: AsyncEngine, clock: Callable[[], datetime]) -> FastAPI:
                 for one in await tools.everything(connection, retired=retired)
             ]
 
+    with_schema(app.openapi())
     return app
-
-
-def problem(status: int, title: str, detail: str, errors: list[dict[str, Any]] | None = None) -> JSONResponse:
-    """An error as problem+json (RFC 9457)."""
-    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    if errors:
-        body["errors"] = errors
-    return JSONResponse(body, status_code=status, media_type="application/problem+json")

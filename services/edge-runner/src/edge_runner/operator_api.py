@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from shipjury_delivery.problems import answer_with_problems, problem
 from shipjury_delivery.telemetry import FRAMEWORK_SILENT
 
 from .node import Node
@@ -18,8 +19,7 @@ def closed_api(app: ASGIApp) -> ASGIApp:
 
     async def only_open(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN:
-            refusal = Response("set EDGE_OPERATOR_KEY to use operators' routes\n", 404, media_type="text/plain")
-            await refusal(scope, receive, send)
+            await problem(404, "set EDGE_OPERATOR_KEY to use operators' routes")(scope, receive, send)
             return
         await app(scope, receive, send)
 
@@ -35,6 +35,7 @@ def operator_api(node: Node, meter: Meter) -> FastAPI:
         docs_url=None,
         telemetry=FRAMEWORK_SILENT,
     )
+    answer_with_problems(app)
 
     @app.get("/edge/healthz")
     async def healthz() -> Response:

@@ -2,19 +2,17 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from http import HTTPStatus
 from typing import Annotated, Literal
 from uuid import UUID
 from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
 from fastapi import FastAPI, Form, Query, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.exceptions import HTTPException
 
+from shipjury_delivery.problems import answer_with_problems, problem
 from shipjury_delivery.same_site import from_another_site
 from shipjury_delivery.telemetry import FRAMEWORK_SILENT
 
@@ -74,6 +72,7 @@ def public_app(engine: AsyncEngine, settings: Settings, clock: Clock) -> FastAPI
         redoc_url=None,
         telemetry=FRAMEWORK_SILENT,
     )
+    answer_with_problems(app)
     key = settings.token_key.get_secret_value().encode()
 
     def page(name: str, status: int = 200, **values: object) -> HTMLResponse:
@@ -186,12 +185,12 @@ def public_app(engine: AsyncEngine, settings: Settings, clock: Clock) -> FastAPI
         return page("preferences.html.j2", token=token, reader=reader, saved=True)
 
     @app.get("/subscriptions/export")
-    async def export(token: Token) -> JSONResponse:
+    async def export(token: Token) -> Response:
         """Everything that is stored about the subscriber."""
         async with engine.begin() as connection:
             stored = await subscribers.export(connection, subscriber_id(token, "preferences"))
         if stored is None:
-            return _problem(410, "Gone", "nothing is stored about this subscriber")
+            return problem(410, "nothing is stored about this subscriber")
         return JSONResponse(stored, headers={"Cache-Control": "no-store"})
 
     @app.post("/subscriptions/delete", response_class=HTMLResponse)
@@ -203,20 +202,11 @@ def public_app(engine: AsyncEngine, settings: Settings, clock: Clock) -> FastAPI
 
     @app.exception_handler(BadSignUp)
     async def bad_sign_up(_: Request, error: BadSignUp) -> Response:
-        return _problem(422, "Unprocessable Content", error.detail, [{"field": error.field, "detail": error.detail}])
-
-    @app.exception_handler(RequestValidationError)
-    async def bad_request(_: Request, error: RequestValidationError) -> Response:
-        errors = [
-            {"field": ".".join(str(part) for part in one["loc"][1:]), "detail": one["msg"]} for one in error.errors()
-        ]
-        return _problem(422, "Unprocessable Content", "the request is not as it should be", errors)
+        return problem(422, error.detail, errors=[{"field": error.field, "detail": error.detail}])
 
     @app.exception_handler(subscribers.TooManyPending)
     async def too_many(_: Request, __: subscribers.TooManyPending) -> Response:
-        response = _problem(503, "Service Unavailable", "too many sign-ups wait for confirmation; try again later")
-        response.headers["Retry-After"] = "3600"
-        return response
+        return problem(503, "too many sign-ups wait for confirmation; try again later", {"Retry-After": "3600"})
 
     @app.exception_handler(InvalidToken)
     async def invalid(_: Request, __: InvalidToken) -> Response:
@@ -238,13 +228,7 @@ def public_app(engine: AsyncEngine, settings: Settings, clock: Clock) -> FastAPI
 
     @app.exception_handler(OtherSite)
     async def other_site(_: Request, __: OtherSite) -> Response:
-        return _problem(403, "Forbidden", "a form on another site may not subscribe anybody")
-
-    @app.exception_handler(HTTPException)
-    async def refused(_: Request, error: HTTPException) -> Response:
-        response = _problem(error.status_code, HTTPStatus(error.status_code).phrase, str(error.detail))
-        response.headers.update(error.headers or {})
-        return response
+        return problem(403, "a form on another site may not subscribe anybody")
 
     return app
 
@@ -292,11 +276,3 @@ def _zone(name: str) -> str:
     if name not in available_timezones():
         raise BadSignUp("time_zone", f"{name!r} is no IANA time zone, such as Europe/Berlin")
     return name
-
-
-def _problem(status: int, title: str, detail: str, errors: list[dict[str, str]] | None = None) -> JSONResponse:
-    """RFC 9457."""
-    content: dict[str, object] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    if errors:
-        content["errors"] = errors
-    return JSONResponse(content, status, media_type="application/problem+json")

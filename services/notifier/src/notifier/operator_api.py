@@ -13,6 +13,7 @@ from fastapi import FastAPI, Query
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shipjury_delivery.problems import answer_with_problems
 from shipjury_delivery.telemetry import FRAMEWORK_SILENT
 
 from .composing import Editor
@@ -35,6 +36,7 @@ def operator_app(engine: AsyncEngine, settings: Settings, editor: Editor, clock:
         redoc_url=None,
         telemetry=FRAMEWORK_SILENT,
     )
+    answer_with_problems(app)
 
     @app.get("/notifier/status")
     async def status() -> dict[str, Any]:

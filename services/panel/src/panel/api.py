@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, HTTPException, Response
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shipjury_delivery.problems import answer_with_problems
 from shipjury_delivery.telemetry import FRAMEWORK_SILENT
 from shipjury_schemas import VerdictIssued
 
 from .comparing import comparison
-from .problems import answer_with_problems, missing
 from .store import tools, verdicts
 
 
@@ -25,7 +25,7 @@ def public_app(engine: AsyncEngine, clock: Callable[[], datetime]) -> FastAPI:
         async with engine.connect() as connection:
             found = await verdicts.history(connection, tool_id)
         if not found:
-            raise missing("No verdict on this tool yet.")
+            raise HTTPException(404, "No verdict on this tool yet.")
         response.headers["cache-control"] = "no-cache"
         return {"latest": found[0].model_dump(mode="json"), "history": [_brief(one) for one in found]}
 
@@ -35,7 +35,7 @@ def public_app(engine: AsyncEngine, clock: Callable[[], datetime]) -> FastAPI:
         async with engine.connect() as connection:
             found = await two_verdicts(connection, pair)
         if found is None:
-            raise missing("No two tools of these names have a verdict.")
+            raise HTTPException(404, "No two tools of these names have a verdict.")
         response.headers["cache-control"] = "no-cache"
         one, other = found
         return comparison(one, other, max(one.aggregate_version, other.aggregate_version), clock()).model_dump(

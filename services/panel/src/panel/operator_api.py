@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shipjury_delivery.problems import answer_with_problems
 from shipjury_delivery.telemetry import FRAMEWORK_SILENT
 
 from .api import two_verdicts
 from .comparing import comparison
 from .domain.comparison import pairing
-from .problems import answer_with_problems, missing
 from .status import judge_again, status_of
 from .store import verdicts
 
@@ -48,7 +48,7 @@ def operator_app(engine: AsyncEngine, clock: Callable[[], datetime]) -> FastAPI:
         async with engine.begin() as connection:
             found = await two_verdicts(connection, f"{pair.a}-vs-{pair.b}")
             if found is None:
-                raise missing("No two tools of these names have a verdict.")
+                raise HTTPException(404, "No two tools of these names have a verdict.")
             version = await verdicts.next_comparison_version(connection, pairing(found[0].tool_id, found[1].tool_id))
             issued = comparison(*found, version, clock())
             await verdicts.issue_comparison(connection, issued)
@@ -59,7 +59,7 @@ def operator_app(engine: AsyncEngine, clock: Callable[[], datetime]) -> FastAPI:
         """Judge the newest version of a tool again."""
         version = await judge_again(engine, slug, clock())
         if version is None:
-            raise missing("No tool of that name is published.")
+            raise HTTPException(404, "No tool of that name is published.")
         return {"slug": slug, "version": version}
 
     return app

@@ -11,9 +11,10 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shipjury_delivery.problems import documented, with_schema
 from shipjury_delivery.telemetry import FRAMEWORK_SILENT
 
-from .api.problems import Problem, ProblemDocument, answer_with_problems, documented
+from .api.problems import Problem, VoteProblem, answer_all
 from .api.public import routes as readers
 from .domain import Ballot, NothingToDecide, release, void
 from .store import quarantine
@@ -96,7 +97,7 @@ def operator_app(parts: OperatorParts) -> FastAPI:
         title="Shipjury votes", version="1", docs_url=None, redoc_url=None, openapi_url=None, telemetry=FRAMEWORK_SILENT
     )
     app.state.parts = parts
-    answer_with_problems(app)
+    answer_all(app)
     app.include_router(routes)
     return app
 
@@ -199,9 +200,7 @@ def openapi_document() -> dict[str, Any]:
             {"name": "operators", "description": "On the operators' port, with the operators' key."},
         ],
     )
-    schemas = document["components"]["schemas"]
-    problem_schema = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas |= problem_schema.pop("$defs", {}) | {"ProblemDocument": problem_schema}
+    with_schema(document, VoteProblem)
     return document
 
 

@@ -8,9 +8,9 @@ from uuid import UUID
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
+from shipjury_delivery.problems import problem
 from shipjury_delivery.same_site import from_another_site
 
-from ..operator_api import problem
 from ..store import bookmarks, lists
 from .answers import HTML, PRIVATE
 from .site import Site, newest_edges
@@ -64,7 +64,7 @@ def routes(site: Site) -> APIRouter:
         try:
             tool_id = UUID(form.get("drop", ""))
         except ValueError:
-            return problem(422, "No tool", "The field `drop` must be a tool's id.")
+            return problem(422, "The field `drop` must be a tool's id.")
         return await _drop(site, request, tool_id, RedirectResponse("/bookmarks", status_code=303))
 
     return router
@@ -73,7 +73,7 @@ def routes(site: Site) -> APIRouter:
 def refused_from_elsewhere(request: Request) -> Response | None:
     """403 where another site's page makes a reader's browser send this."""
     if from_another_site(request.headers):
-        return problem(403, "From another site", "Bookmarks change from this site's own pages only.")
+        return problem(403, "Bookmarks change from this site's own pages only.")
     return None
 
 
@@ -101,7 +101,7 @@ async def _keep(site: Site, request: Request, tool_id: UUID, answer: Response) -
         async with site.engine.begin() as connection:
             await bookmarks.keep(connection, _hashed(token), str(tool_id), now=site.clock())
     except bookmarks.TooManyBookmarks as error:
-        return problem(409, "List is full", str(error))
+        return problem(409, str(error))
     answer.set_cookie(
         COOKIE,
         token,

@@ -1,10 +1,9 @@
 """The operators' app, under `/gateway`: each file beside this one adds its routes. The key is checked in front."""
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.exceptions import HTTPException
 
+from shipjury_delivery.problems import answer_with_problems, problem
 from shipjury_delivery.telemetry import FRAMEWORK_SILENT
 
 from ..configuration import Configuration
@@ -14,7 +13,6 @@ from ..store.snapshot import Snapshots
 from ..store.vault import Vault
 from .accounts import account_routes
 from .anomalies import anomaly_routes
-from .answers import problem
 from .credentials import credential_routes
 from .fleet import fleet_routes
 from .page import page_routes
@@ -33,19 +31,11 @@ def operator_api(
         telemetry=FRAMEWORK_SILENT,
     )
 
-    @app.exception_handler(HTTPException)
-    async def refused(_: Request, error: HTTPException) -> Response:
-        return problem(error.status_code, str(error.detail), str(error.detail))
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
-        # What was sent is not told back: it may hold credentials.
-        told = [{"field": ".".join(str(part) for part in one["loc"]), "message": one["msg"]} for one in error.errors()]
-        return problem(422, "invalid", "; ".join(f"{one['field']}: {one['message']}" for one in told), errors=told)
+    answer_with_problems(app)
 
     @app.exception_handler(GatewayError)
     async def bad_parameter(_: Request, error: GatewayError) -> Response:
-        return problem(error.status, error.code, error.message)
+        return problem(error.status, error.message, code=error.code)
 
     app.include_router(fleet_routes(engine))
     app.include_router(account_routes(engine))

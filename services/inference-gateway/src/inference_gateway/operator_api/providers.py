@@ -4,10 +4,12 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter, Response
 
+from shipjury_delivery.problems import problem
+
 from ..configuration import Configuration, Standing
 from ..store.manifests import as_json
 from ..store.snapshot import Snapshots
-from .answers import json_answer, problem
+from .answers import json_answer
 
 
 def provider_routes(snapshots: Snapshots, configuration: Configuration) -> APIRouter:
@@ -31,7 +33,7 @@ def provider_routes(snapshots: Snapshots, configuration: Configuration) -> APIRo
         if now.problems:
             detail = "the old provider files stay in force; mend the new ones"
             errors = [one.as_json() for one in now.problems]
-            return problem(422, "the provider files are bad", detail, errors=errors)
+            return problem(422, f"the provider files are bad: {detail}", errors=errors)
         return json_answer(_told(now))
 
     return routes

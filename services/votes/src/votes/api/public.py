@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, Form, Path, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shipjury_delivery.problems import documented
 from shipjury_delivery.telemetry import FRAMEWORK_SILENT, current_traceparent
 
 from ..domain import Doubt, Limits, StaleVersion, Vote, doubt, retry_after
@@ -24,7 +25,7 @@ from ..store.writer import Overloaded, Writer
 from .documents import Choice, LogPage, Tally, View, entry_of, tally_of, view_of, vote_of
 from .guards import own_path, refuse_other_sites
 from .live import Live, TooManyStreams
-from .problems import Problem, ProblemDocument, answer_with_problems, documented, in_words, retry_later
+from .problems import Problem, answer_all, in_words, retry_later
 from .voters import Voter, Voters
 
 PRIVATE = {"Cache-Control": "private, no-store"}
@@ -52,7 +53,7 @@ def public_app(parts: Parts) -> Any:
         title="Shipjury votes", version="1", docs_url=None, redoc_url=None, openapi_url=None, telemetry=FRAMEWORK_SILENT
     )
     app.state.parts = parts
-    answer_with_problems(app)
+    answer_all(app)
     app.include_router(routes)
     return app
 
@@ -263,4 +264,4 @@ def _page(error: Problem, back: str) -> Response:
     return HTMLResponse(body, error.status, {**PRIVATE, **(error.headers or {})})
 
 
-__all__ = ["Parts", "ProblemDocument", "Tally", "public_app", "routes"]
+__all__ = ["Parts", "Tally", "public_app", "routes"]
