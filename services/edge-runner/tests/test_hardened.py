@@ -1,9 +1,12 @@
 """A node as containers run it: not as root, nothing writable but one folder; deployed to, healthy, graceful."""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from edge_runner.domain.holdings import Desired, Wanted
 from edge_runner.holding import Book
 
 from . import tiny
-from .conftest import RunningNode, free_port
+from .conftest import MODEL, RunningNode, free_port
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -33,20 +36,15 @@ exec unshare --user --map-user=10001 --map-group=10001 -- "$@"
 """
 
 
-def test_a_node_needs_no_root_and_writes_to_its_one_folder_only(tmp_path: Path) -> None:
-    volume = tmp_path / "volume"
-    tiny.model_list(volume, a="")
-    models = volume / "models.toml"
-    models.write_text(models.read_text().replace(str(volume), str(VOLUME)))
-    Book(volume, "node-1").keep(Desired(2, (Wanted("a"),)))
-    before = (volume / ".node-node-1.json").stat().st_mtime
+@contextlib.contextmanager
+def enclosed(volume: Path, model: str, log: Path, **settings: str) -> Iterator[RunningNode]:
+    """A node in there, with a home that is not there."""
     inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", ENCLOSED, "sh", str(volume)]
-    port, operator_port, log = free_port(), free_port(), tmp_path / "node.log"
-    given = tiny.settings(VOLUME, model_list=str(VOLUME / "models.toml"), memory=tiny.memory_for(2), node_id="node-1")
-    given = {**given, "public_port": str(port), "operator_port": str(operator_port)}
+    port, operator_port = free_port(), free_port()
+    given = settings | {"public_port": str(port), "operator_port": str(operator_port)}
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*inside, sys.executable, "-m", "edge_runner", "serve", "a"],
+            [*inside, sys.executable, "-m", "edge_runner", "serve", model],
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": "/nonexistent",
@@ -57,15 +55,35 @@ def test_a_node_needs_no_root_and_writes_to_its_one_folder_only(tmp_path: Path) 
             stdout=out,
             stderr=subprocess.STDOUT,
         )
-    node = RunningNode(process, port, operator_port, log)
     try:
+        yield RunningNode(process, port, operator_port, log)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def hold_to_one_folder(process: int) -> None:
+    """No capability, user 10001, and one writable mount."""
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
+    assert int(status["CapEff"], 16) == 0
+    assert Path(f"/proc/{process}/uid_map").read_text().split()[0] == "10001"
+    mounts = Path(f"/proc/{process}/mounts").read_text().splitlines()
+    writable = {line.split()[1] for line in mounts if line.split()[3].startswith("rw")}
+    assert {one for one in writable if not one.startswith(("/proc", "/sys", "/dev"))} == {str(VOLUME)}
+
+
+def test_a_node_needs_no_root_and_writes_to_its_one_folder_only(tmp_path: Path) -> None:
+    volume, log = tmp_path / "volume", tmp_path / "node.log"
+    tiny.model_list(volume, a="")
+    models = volume / "models.toml"
+    models.write_text(models.read_text().replace(str(volume), str(VOLUME)))
+    Book(volume, "node-1").keep(Desired(2, (Wanted("a"),)))
+    before = (volume / ".node-node-1.json").stat().st_mtime
+    given = tiny.settings(VOLUME, model_list=str(VOLUME / "models.toml"), memory=tiny.memory_for(2), node_id="node-1")
+    with enclosed(volume, "a", log, **given) as node:
         node.wait_ready(200)
-        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
-        assert int(status["CapEff"], 16) == 0
-        assert Path(f"/proc/{process.pid}/uid_map").read_text().split()[0] == "10001"
-        mounts = Path(f"/proc/{process.pid}/mounts").read_text().splitlines()
-        writable = {line.split()[1] for line in mounts if line.split()[3].startswith("rw")}
-        assert {one for one in writable if not one.startswith(("/proc", "/sys", "/dev"))} == {str(VOLUME)}
+        hold_to_one_folder(node.process.pid)
         answer = node.post("/completions", model="a", prompt="one", max_tokens=2)
         assert answer.status_code == 200, answer.text
         assert node.readyz().json()["generation"] == 2
@@ -74,9 +92,23 @@ def test_a_node_needs_no_root_and_writes_to_its_one_folder_only(tmp_path: Path) 
         assert kept.desired is not None
         assert kept.desired.generation == 2
         assert (volume / ".node-node-1.json").stat().st_mtime > before
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        node.process.send_signal(signal.SIGTERM)
+        assert node.process.wait(60) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_real_vllm_needs_no_more_than_that_and_leaves_nothing_temporary_there(tmp_path: Path) -> None:
+    """``-m slow``, with ``EDGE_VLLM`` and ``EDGE_VLLM_MODELS`` as in ``test_vllm_life.py``."""
+    volume, log = tmp_path / "volume", tmp_path / "node.log"
+    shutil.copytree(Path(os.environ["EDGE_VLLM_MODELS"]) / MODEL / "safetensors", volume / MODEL / "safetensors")
+    given = {"models_dir": str(VOLUME), "vllm": os.environ["EDGE_VLLM"], "engine": "vllm", "slots": "2", "threads": "1"}
+    with enclosed(volume, MODEL, log, ready_seconds="600", node_id="node-1", **given) as node:
+        node.wait_ready(600)
+        hold_to_one_folder(node.process.pid)
+        answer = node.post("/completions", model=MODEL, prompt="one", max_tokens=2)
+        assert answer.status_code == 200, answer.text
+        assert [one.name for one in volume.glob("edge-*")], "its temporary folder: there is no other"
+        node.process.send_signal(signal.SIGTERM)
+        assert node.process.wait(60) == 0
+    assert not list(volume.glob("edge-*"))

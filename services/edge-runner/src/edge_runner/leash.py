@@ -5,14 +5,17 @@ follow its parent. This one stays above it: when the runner asks, or is gone, th
 """
 
 import argparse
+import contextlib
 import ctypes
 import os
 import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 GRACE_SECONDS = 4.0
@@ -29,17 +32,52 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the runner drains first
     _follow(options.parent)
     engine: subprocess.Popen[bytes] | None = None
-    try:
-        engine = subprocess.Popen(options.command, stdout=sys.stderr.fileno(), preexec_fn=_limit(options.memory_limit))
-        code = engine.wait()
-    except FileNotFoundError as error:
-        sys.stderr.write(f"engine did not start: {error}\n")
-        return 127
-    except _Asked:
-        code = 0
-        _end(engine)
-    _kill(_descendants(os.getpid()))
+    with places(options.folder) as env:
+        try:
+            engine = subprocess.Popen(
+                options.command,
+                stdout=sys.stderr.fileno(),
+                preexec_fn=_limit(options.memory_limit),
+                env=os.environ | env,
+            )
+            code = engine.wait()
+        except FileNotFoundError as error:
+            sys.stderr.write(f"engine did not start: {error}\n")
+            return 127
+        except _Asked:
+            code = 0
+            _end(engine)
+        _kill(_descendants(os.getpid()))
     return 128 - code if code < 0 else code
+
+
+@contextlib.contextmanager
+def places(folder: Path | None) -> Iterator[dict[str, str]]:
+    """Where an engine writes, as variables of its environment.
+
+    A temporary folder of its own, which goes with it: a killed vLLM leaves its sockets there. A home below ``folder``,
+    where there is none to write to: compiled kernels are kept there. Where nothing can be written, it is left alone.
+    """
+    env: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        for parent in (None, folder):
+            with contextlib.suppress(OSError):
+                env["TMPDIR"] = stack.enter_context(
+                    tempfile.TemporaryDirectory(prefix="edge-", dir=parent, ignore_cleanup_errors=True)
+                )
+                break
+        if folder is not None and not _home_is_writable():
+            with contextlib.suppress(OSError):
+                (folder / "home").mkdir(parents=True, exist_ok=True)
+                env["HOME"] = str(folder / "home")
+        yield env
+
+
+def _home_is_writable() -> bool:
+    try:
+        return os.access(Path.home(), os.W_OK | os.X_OK)
+    except RuntimeError:  # a user that the host has no name for
+        return False
 
 
 def _follow(parent: int) -> None:
@@ -110,6 +148,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--parent", type=int, required=True, help="process that this one dies with")
     parser.add_argument("--port", type=int, required=True, help="where the engine listens; to tell engines apart")
     parser.add_argument("--memory-limit", type=int, default=0, help="bytes of data a process may have; 0 for any")
+    parser.add_argument("--folder", type=Path, help="a folder to write to, where home and /tmp cannot be")
     parser.add_argument("command", nargs="+")
     return parser.parse_args()
 

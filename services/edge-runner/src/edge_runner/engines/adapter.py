@@ -24,6 +24,8 @@ class ServeSpec:
     memory_limit: int | None = None
     pooling: str | None = None
     """How an embedding model makes one vector of a text: mean, cls or last; ``None`` for a model that generates."""
+    folder: Path | None = None
+    """A folder to write to, for an engine that writes and finds no home and no ``/tmp``."""
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,8 @@ class Vllm:
             "--structured-outputs-config": json.dumps({"backend": "guidance", "disable_any_whitespace": True}),
         }
         argv = [sys.executable, "-m", "edge_runner.leash", "--parent", str(os.getpid()), "--port", str(port)]
+        if spec.folder is not None:
+            argv += ["--folder", str(spec.folder)]
         argv += ["--memory-limit", str(spec.memory_limit or 0), "--", str(self._command), "serve", str(spec.path)]
         argv += [part for flag, value in flags.items() for part in (flag, str(value))]
         argv += ["--enable-prefix-caching", "--disable-uvicorn-access-log"]

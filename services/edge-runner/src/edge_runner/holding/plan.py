@@ -43,6 +43,7 @@ def plan(settings: EdgeSettings, model_id: str, engine_name: str, node: Node, wa
         kv_type=settings.kv_type,
         memory_limit=memory_of(settings.memory) if settings.memory else None,
         pooling=model.embeddings,
+        folder=settings.state_dir or settings.models_dir,
     )
     supervisor = Supervisor(engine, spec, ready_seconds=settings.ready_seconds, on_change=node.changed.set)
     gate = Gate(spec.slots, settings.queue, settings.queue_seconds)
