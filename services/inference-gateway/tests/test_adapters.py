@@ -227,13 +227,21 @@ class Counted(Bought):
         return f"token-{self.sold}", time.time() + self._lives_s
 
 
-async def test_a_token_is_bought_once_for_all_who_wait_and_again_when_it_runs_out_or_is_refused() -> None:
+async def test_a_token_is_bought_once_for_all_who_wait_and_again_when_it_runs_out_or_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seller = Counted(lives_s=3600)
     sent = await asyncio.gather(*(seller.headers("POST", "u", b"") for _ in range(20)))
     assert {one["Authorization"] for one in sent} == {"Bearer token-1"}
     assert seller.sold == 1
-    seller.refused()
-    assert (await seller.headers("POST", "u", b""))["Authorization"] == "Bearer token-2"
+    assert not seller.refused(sent[0]), "just bought: the next one would be refused too"
+    fresh = await seller.headers("POST", "u", b"")
+    assert fresh["Authorization"] == "Bearer token-2"
+    assert seller.refused(sent[1]), "an old one, while there is another"
+    assert await seller.headers("POST", "u", b"") == fresh, "which is kept"
+    monkeypatch.setattr("inference_gateway.adapters.access._JUST_BOUGHT_S", -1)
+    assert seller.refused(fresh)
+    assert (await seller.headers("POST", "u", b""))["Authorization"] == "Bearer token-3"
     short = Counted(lives_s=1)
     await short.headers("POST", "u", b"")
     await short.headers("POST", "u", b"")

@@ -159,6 +159,43 @@ async def test_every_manner_of_authenticating_works_from_the_database(
             assert status == 200, (model, answer)
 
 
+async def test_a_signature_or_a_token_of_a_wrong_secret_is_told_as_refused(
+    start: Any, simulator: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gateway = await start_everywhere(start, simulator, monkeypatch, tmp_path, credentials_keys=SecretStr(OLD))
+    aws = {"access_key_id": "AKIASIMULATED", "region": "us-east-1"}
+    await put(gateway, "bedrock", secret_access_key="not-it", **aws)
+    await put(gateway, "fireworks", key="not-it")
+    for model in ("gpt-oss-120b:bedrock", "gpt-oss-120b:fireworks"):
+        status, answer, _ = await gateway.chat(model=model)
+        assert (status, answer["error"]["provider_status"] in (401, 403)) == (502, True), answer
+        assert "not-it" not in repr(answer)
+
+
+async def test_a_token_that_a_provider_has_forgotten_is_replaced_within_the_request(
+    start: Any, simulator: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gateway = await start_everywhere(start, simulator, monkeypatch, tmp_path)
+    model = "gpt-oss-120b:vertex"
+    assert (await gateway.chat(model=model))[2]["x-shipjury-attempts"] == "1"
+
+    async def forget() -> None:
+        async with gateway.session.post(f"{simulator}/_sim/tokens", json={"forget": True}) as response:
+            assert response.status == 200
+
+    await forget()
+    status, answer, _ = await gateway.chat(model=model)
+    assert (status, answer["error"]["provider_status"]) == (502, 401), "a token of a moment ago: the account is wrong"
+    assert len(answer["error"]["attempts"]) == 1
+    assert (await gateway.chat(model=model))[0] == 200
+    monkeypatch.setattr("inference_gateway.adapters.access._JUST_BOUGHT_S", -1.0)
+    for stream in (False, True):
+        await forget()
+        status, _, headers = await gateway.chat(model=model, stream=stream)
+        assert (status, headers["x-shipjury-attempts"]) == (200, "2"), "an old one: the next is bought and sent"
+    assert [row["outcome"] for row in await gateway.ledger()] == ["ok", "error", "ok", "error", "ok", "error", "ok"]
+
+
 async def test_operators_store_and_list_credentials_and_never_see_them_again(start: Any) -> None:
     gateway = await start(credentials_keys=SecretStr(OLD))
     app: FastAPI = gateway.api.operator

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 _FETCH_BEFORE_S = 300.0
 _WAIT_BEFORE_S = 30.0
+_JUST_BOUGHT_S = 5.0
 
 
 class NoAccess(OSError):
@@ -24,8 +25,8 @@ class Access(Protocol):
     async def headers(self, method: str, url: str, body: bytes) -> Mapping[str, str]:
         """What this call carries. Raises :class:`NoAccess`."""
 
-    def refused(self) -> None:
-        """The provider has not let a call in: what can be fetched anew is."""
+    def refused(self, sent: Mapping[str, str]) -> bool:
+        """The provider has not let a call with these headers in. Returns whether another call will carry others."""
 
 
 class Fixed:
@@ -38,8 +39,9 @@ class Fixed:
         """The headers."""
         return {name: value.get_secret_value() for name, value in self._headers.items()}
 
-    def refused(self) -> None:
+    def refused(self, sent: Mapping[str, str]) -> bool:
         """There is nothing to fetch."""
+        return False
 
 
 NOBODY = Fixed({})
@@ -54,6 +56,7 @@ class Bought:
     def __init__(self) -> None:
         self._token: str | None = None
         self._until = 0.0
+        self._bought = 0.0
         self._fetching: asyncio.Task[None] | None = None
 
     def fetch(self) -> tuple[str, float]:
@@ -72,13 +75,17 @@ class Bought:
                 await asyncio.shield(self._fetching)
         return {"Authorization": f"Bearer {self._token}"}
 
-    def refused(self) -> None:
-        """The token is void."""
-        self._token = None
+    def refused(self, sent: Mapping[str, str]) -> bool:
+        """The token is void. Where it has just been bought the next one is no better: what is wrong is the account."""
+        if self._token is not None and sent.get("Authorization") == f"Bearer {self._token}":
+            self._token = None
+            return time.monotonic() - self._bought > _JUST_BOUGHT_S
+        return True
 
     async def _renew(self) -> None:
         try:
             self._token, self._until = await asyncio.to_thread(self.fetch)
+            self._bought = time.monotonic()
         except NoAccess:
             raise
         except Exception as error:  # noqa: BLE001 - libraries' errors may quote what they were given

@@ -28,5 +28,6 @@ class Signed:
         self._signer.add_auth(signed)
         return {name: value for name, value in signed.headers.items() if name != "Content-Type"}
 
-    def refused(self) -> None:
+    def refused(self, sent: Mapping[str, str]) -> bool:
         """There is nothing to fetch."""
+        return False

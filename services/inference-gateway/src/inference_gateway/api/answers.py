@@ -32,7 +32,8 @@ _LONG_WORD = re.compile(r"[^\s\"']{12,}")
 @dataclass(slots=True)
 class End:
     """How an attempt ended. ``error`` is what the client is told, if anything; ``retry`` whether another provider may
-    be tried; ``blame`` whether the provider's health suffers; ``retry_after_s`` what the provider asked for."""
+    be tried; ``blame`` whether the provider's health suffers; ``stale`` whether it may let the next call in, which
+    carries a fresh token; ``retry_after_s`` what the provider asked for."""
 
     ended: Ended
     reason: str | None = None
@@ -43,6 +44,7 @@ class End:
     error: GatewayError | None = None
     retry: bool = False
     blame: bool = False
+    stale: bool = False
     retry_after_s: float | None = None
     ttft_s: float | None = None
     body: bytes = b""

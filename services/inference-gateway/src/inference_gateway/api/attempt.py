@@ -86,9 +86,10 @@ class Attempt:
         try:
             async with asyncio.timeout_at(first) as deadline:
                 self._deadline = deadline
-                response = await upstreams.post(self._deployment, self._asked.endpoint, body, access, attempt_id)
+                response, stale = await upstreams.post(self._deployment, self._asked.endpoint, body, access, attempt_id)
                 async with response:
                     end = await self._read(response, deadline, started, headers)
+                    end.stale = stale
         except asyncio.CancelledError:
             if not self._caused():
                 raise

@@ -266,7 +266,7 @@ def _may_help_later(end: End) -> bool:
     """Whether the same provider may be asked again: it cost nothing, and it may be well in a moment."""
     if end.reason == "cooling_down":
         return True
-    return end.blame and end.ended in ("refused", "not_sent") and end.status not in (401, 403)
+    return end.blame and end.ended in ("refused", "not_sent") and (end.stale or end.status not in (401, 403))
 
 
 def _cooling(provider: str, seconds: float) -> End:

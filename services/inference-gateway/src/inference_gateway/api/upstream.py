@@ -48,8 +48,9 @@ class Upstreams:
 
     async def post(
         self, deployment: Deployment, endpoint: str, body: bytes, access: Access, attempt_id: str
-    ) -> Incoming:
-        """Send a request; the answer's head has come when this returns, its body not yet.
+    ) -> tuple[Incoming, bool]:
+        """Send a request; the answer's head has come when this returns, its body not yet. Beside it: whether another
+        call may be let in where this one was not, since it carried a token that has been void for some time.
 
         Raises aiohttp's errors, :class:`AddressNotAllowed`, :class:`NoAccess`, and :class:`GatewayError` where the
         provider's protocol has no words for something in the body.
@@ -58,14 +59,15 @@ class Upstreams:
         if deployment.kind == "edge":
             access = self._edge_access
             self._check_address(call.url)
-        sent = {**await access.headers("POST", str(call.url), call.body), "Content-Type": "application/json"}
-        sent["X-Client-Request-Id"] = attempt_id
+        shown = await access.headers("POST", str(call.url), call.body)
+        sent = {**shown, "Content-Type": "application/json", "X-Client-Request-Id": attempt_id}
         if deployment.kind == "edge" and (trace := current_traceparent()):
             sent["traceparent"] = trace
         response = await self._client(deployment).post(call.url, call.body, sent)
-        if response.status in (401, 403):
-            access.refused()
-        return response if call.translate is None else Translated(response, call.translate(), streams=call.streams)
+        stale = response.status in (401, 403) and access.refused(shown)
+        if call.translate is None:
+            return response, stale
+        return Translated(response, call.translate(), streams=call.streams), stale
 
     async def close(self) -> None:
         """Close all pools."""
