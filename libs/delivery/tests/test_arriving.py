@@ -85,7 +85,13 @@ async def test_a_head_of_sixty_kilobytes_is_read(port: int) -> None:
     assert (await rest(reader)).startswith(b"HTTP/1.1 200 ")
 
 
-@pytest.mark.parametrize("begun", [b"", b"\r\n", b"GET / HTTP/1.1\r\nHost:", REQUEST + b"GET"])
+async def test_a_connection_that_sends_nothing_is_ended_without_a_word(port: int) -> None:
+    reader, writer = await connected(port)
+    assert await rest(reader) == b""
+    writer.close()
+
+
+@pytest.mark.parametrize("begun", [b"\r\n", b"GET / HTTP/1.1\r\nHost:", REQUEST + b"GET"])
 async def test_a_head_that_does_not_come_is_refused(port: int, begun: bytes) -> None:
     reader, writer = await connected(port, begun)
     told = await rest(reader)

@@ -23,6 +23,8 @@ class ArrivingProtocol(OneWriteProtocol):
 
     _since: float | None = None
     """When the head began that is not complete yet, or the connection that has sent nothing."""
+    _silent = True
+    """Nothing has come: a browser that connects early would take a 408 for the answer to its next request."""
     _head_bytes = 0
     _body_of: Any = None
     """The request whose body was coming at the last look, and when that was first seen."""
@@ -35,7 +37,7 @@ class ArrivingProtocol(OneWriteProtocol):
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes. Refuses a head that is too large with 431."""
-        before = self._since
+        before, self._silent = self._since, False
         super().data_received(data)
         if self._since is None or self._since != before or self.transport.is_closing():
             return
@@ -75,7 +77,8 @@ class ArrivingProtocol(OneWriteProtocol):
 
     def _refuse(self, status: bytes) -> None:
         head_is_next = self._since is not None and (self.cycle is None or self.cycle.response_complete)
-        if head_is_next or (self.cycle is not None and not self.cycle.response_started):
+        unanswered = self.cycle is not None and not self.cycle.response_started
+        if not self._silent and (head_is_next or unanswered):
             self.transport.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         self.transport.close()
 
