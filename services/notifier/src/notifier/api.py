@@ -7,7 +7,7 @@ from uuid import UUID
 from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
-from fastapi import FastAPI, Form, Query, Request
+from fastapi import FastAPI, Form, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -98,7 +98,8 @@ def public_app(engine: AsyncEngine, settings: Settings, clock: Clock) -> FastAPI
     async def subscribe(request: Request) -> Response:
         """Ask for a confirmation mail. Takes JSON, or a form (then the answer is a redirect)."""
         is_form = not request.headers.get("content-type", "").startswith("application/json")
-        _refuse_other_sites(request)
+        if from_another_site(request.headers):
+            raise HTTPException(403, "a form on another site may not subscribe anybody")
         sign_up = await (_from_form(request) if is_form else _from_json(request))
         wish = subscribers.Wish(
             email=_address(sign_up.email),
@@ -226,20 +227,7 @@ def public_app(engine: AsyncEngine, settings: Settings, clock: Clock) -> FastAPI
             text="It was valid for seven days. Subscribe again to get a new one.",
         )
 
-    @app.exception_handler(OtherSite)
-    async def other_site(_: Request, __: OtherSite) -> Response:
-        return problem(403, "a form on another site may not subscribe anybody")
-
     return app
-
-
-class OtherSite(Exception):
-    """The form was on a page of another site."""
-
-
-def _refuse_other_sites(request: Request) -> None:
-    if from_another_site(request.headers):
-        raise OtherSite
 
 
 async def _from_json(request: Request) -> SignUp:
