@@ -247,6 +247,9 @@ def test_how_an_engine_ended_is_read_from_what_it_said(tmp_path: Path) -> None:
     assert "EngineCore encountered an issue" in crash.text
     assert engine.why_it_ended(ended["exit_code"], ended["lines"], oom_killed=True).kind == "out_of_memory"
     assert engine.why_it_ended(128 + signal.SIGKILL, [], oom_killed=False).text == "SIGKILL"
+    shm = recorded["read_only_shm"]
+    told = engine.why_it_ended(shm["exit_code"], shm["lines"], oom_killed=False).text
+    assert told == "exit code 1: OSError: [Errno 30] Read-only file system: '/psm_c2acab17'"
     starved = engine.why_it_ended(limited["exit_code"], limited["lines"], oom_killed=False)
     assert starved.kind == "out_of_memory"
     assert "DefaultCPUAllocator" in starved.text

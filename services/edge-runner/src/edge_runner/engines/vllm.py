@@ -45,6 +45,7 @@ _BAD_WEIGHTS = (
     "size of tensor",
     "shape mismatch",
 )
+_EXCEPTION = re.compile(r"(?:^|\] )((?:\w+\.)*\w*(?:Error|Exception)(?:: .*)?)$")
 _KV_USE = re.compile(r"^vllm:kv_cache_usage_perc\{[^}]*\} (\S+)$", re.MULTILINE)
 _STEP_TOKENS = 512
 _LONG_PROMPT_TOKENS = 256
@@ -121,7 +122,8 @@ class Vllm:
             return EngineFailure("bad_weights", refused)
         number = -exit_code if exit_code < 0 else exit_code - 128
         how = signal.Signals(number).name if number in set(signal.Signals) else f"exit code {exit_code}"
-        said = _first(reversed(last_lines), ("error", "died", "failed")) or "\n".join(last_lines)[-300:]
+        said = _root_cause(last_lines) or _first(reversed(last_lines), ("error", "died", "failed"))
+        said = said or "\n".join(last_lines)[-300:]
         return EngineFailure("crash", f"{how}: {said}" if said else how)
 
     def body(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -174,6 +176,12 @@ class Vllm:
 def has_gpu() -> bool:
     """Whether this host has a GPU that vLLM uses."""
     return any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd"))
+
+
+def _root_cause(lines: Sequence[str]) -> str | None:
+    """The exception that ended an inner process: what comes after it only points there."""
+    found = (match[1] for line in reversed(lines) if (match := _EXCEPTION.search(line)))
+    return next((one for one in found if "above" not in one), None)
 
 
 def _first(lines: Any, signs: Sequence[str]) -> str | None:
