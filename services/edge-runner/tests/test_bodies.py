@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from edge_runner.api import errors
+from edge_runner.settings import EdgeSettings
 from shipjury_delivery.bodies import BodyLimits, bounded
 
 
@@ -36,3 +37,9 @@ async def test_a_body_past_a_bound_is_an_error_of_openais_shape(
     assert (answer.status_code, told["code"], told["type"]) == (status, code, kind)
     assert answer.headers["connection"] == "close"
     assert answer.headers.get("retry-after") == ("1" if status == 429 else None)
+
+
+def test_settings_under_which_no_large_body_finds_room_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_BODIES_BYTES", "100000")
+    with pytest.raises(ValueError, match=r"EDGE_BODIES_BYTES is 100000, less than one body of EDGE_MAX_BODY_BYTES"):
+        EdgeSettings()

@@ -152,6 +152,11 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read(start: Any) ->
     assert (status, answer["error"]["code"]) == (413, "body_too_large")
 
 
+async def test_settings_under_which_no_large_body_finds_room_are_refused(start: Any) -> None:
+    with pytest.raises(ValueError, match=r"GATEWAY_BODIES_BYTES is 2048, less than one body of GATEWAY_MAX_BODY_BYTES"):
+        await start(bodies_bytes=2048)
+
+
 async def test_all_bodies_together_have_a_bound_and_small_ones_find_room_afterwards(start: Any) -> None:
     gateway = await start(max_body_bytes=600_000, bodies_bytes=1_000_000, drain_seconds=0.1)
     client = AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key, max_retries=0)

@@ -15,6 +15,8 @@ from .operators import AsgiApp, Receive, Scope, Send
 MIB = 1024 * 1024
 _SMALL = 64 * 1024
 """What uvicorn keeps of a body that nobody reads: one that announces no more is not counted."""
+_LAST = {"Connection": "close"}
+"""The rest of a refused body is on its way: its connection is of no more use."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ def bounded(app: AsgiApp, limits: BodyLimits) -> AsgiApp:
             if arrived > limits.each_bytes:
                 raise _too_large(limits)
             if held > limits.together_bytes and length:
-                raise _refusal(503, f"{limits.together_bytes:,} bytes of bodies are held already", retry_after="1")
+                told = f"{limits.together_bytes:,} bytes of bodies are held already"
+                raise HTTPException(503, told, _LAST | {"Retry-After": "1"})
             return message
 
         try:
@@ -84,10 +87,4 @@ def _announced(scope: Scope) -> int | None:
 
 
 def _too_large(limits: BodyLimits) -> HTTPException:
-    return _refusal(413, f"a body may have {limits.each_bytes:,} bytes")
-
-
-def _refusal(status: int, text: str, **headers: str) -> HTTPException:
-    # The rest of the body is on its way: the connection is of no more use.
-    named = {name.replace("_", "-").title(): value for name, value in headers.items()}
-    return HTTPException(status, text, {"Connection": "close", **named})
+    return HTTPException(413, f"a body may have {limits.each_bytes:,} bytes", _LAST)

@@ -91,6 +91,15 @@ class EdgeSettings(SettingsFromFiles):
             )
         return self
 
+    @model_validator(mode="after")
+    def _the_largest_body_finds_room(self) -> "EdgeSettings":
+        if self.bodies_bytes < self.max_body_bytes:
+            raise ValueError(
+                f"EDGE_BODIES_BYTES is {self.bodies_bytes}, less than one body of EDGE_MAX_BODY_BYTES "
+                f"({self.max_body_bytes}): raise the one or lower the other"
+            )
+        return self
+
 
 def is_loopback(host: str) -> bool:
     """Whether an address can be reached from this machine only."""

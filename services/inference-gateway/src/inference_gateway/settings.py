@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from shipjury_delivery import ServiceSettings
@@ -109,3 +109,12 @@ class Settings(ServiceSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(ip_network(part.strip()) for part in value.split(",")) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _the_largest_body_finds_room(self) -> "Settings":
+        if self.bodies_bytes < self.max_body_bytes:
+            raise ValueError(
+                f"GATEWAY_BODIES_BYTES is {self.bodies_bytes}, less than one body of GATEWAY_MAX_BODY_BYTES "
+                f"({self.max_body_bytes}): raise the one or lower the other"
+            )
+        return self

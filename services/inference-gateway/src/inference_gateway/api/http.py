@@ -31,16 +31,12 @@ def header(scope: Scope, name: bytes) -> bytes | None:
 async def read_body(receive: Receive) -> bytes:
     """The whole body. Raises ``body_too_large`` and ``gateway_overloaded`` where it is past a bound
     of :mod:`shipjury_delivery.bodies`, and :class:`ClientGone`."""
+    parts: list[bytes] = []
     try:
-        message = await receive()
-        if message["type"] == "http.request" and not message.get("more_body"):
-            return bytes(message.get("body", b""))
-        parts: list[bytes] = []
-        while message["type"] != "http.disconnect":
+        while (message := await receive())["type"] != "http.disconnect":
             parts.append(message.get("body", b""))
             if not message.get("more_body"):
                 return b"".join(parts)
-            message = await receive()
     except HTTPException as error:
         raise _past_a_bound(error) from None
     raise ClientGone
