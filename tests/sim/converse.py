@@ -12,7 +12,7 @@ from aiohttp import web
 from . import content
 from .call import Call
 from .errors import Refused, unsupported
-from .faults import AMID, Fault
+from .faults import AMID, Fault, hold_back
 from .world import Provider
 
 _FIELDS = frozenset({"messages", "system", "inferenceConfig", "toolConfig"})
@@ -80,8 +80,7 @@ async def stream(call: Call, words: list[str]) -> web.StreamResponse:
             if made == 3 and fault in AMID:
                 end = fault.value
                 return await _break_amid(call, response, fault)
-            if fault is Fault.SLOW:
-                await asyncio.sleep(0.1)
+            await hold_back(fault, made)
             await response.write(part)
         made = len(words)
         await response.write(frame("contentBlockStop", {"contentBlockIndex": 0}))

@@ -3,6 +3,7 @@
 TLS breaks on listeners of its own (`tls.py`): a prompt comes too late to ask for that.
 """
 
+import asyncio
 import re
 from enum import StrEnum
 
@@ -38,6 +39,8 @@ class Fault(StrEnum):
     """Gives five log-probabilities, however many were asked for."""
     SLOW = "slow"
     """Drips: a tenth of a second between events."""
+    LATE = "late"
+    """Its first word comes after three seconds: late on any machine; the others come as usual."""
 
 
 BEFORE = {
@@ -61,3 +64,11 @@ def wanted(prompt: str, provider: str) -> Fault | None:
         if not only or only == provider:
             return Fault(name)
     return None
+
+
+async def hold_back(fault: Fault | None, number: int) -> None:
+    """Wait as a provider with this fault does before the ``number``-th word, from 1."""
+    if fault is Fault.SLOW:
+        await asyncio.sleep(0.1)
+    if fault is Fault.LATE and number == 1:
+        await asyncio.sleep(3)

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from . import content
 from .call import Call
-from .faults import AMID, Fault
+from .faults import AMID, Fault, hold_back
 
 
 async def completion(call: Call, words: list[str]) -> web.StreamResponse:
@@ -25,8 +25,7 @@ async def completion(call: Call, words: list[str]) -> web.StreamResponse:
             if made == 3 and fault in AMID:
                 end = fault.value
                 return await break_amid(call, response, fault)
-            if fault is Fault.SLOW:
-                await asyncio.sleep(0.1)
+            await hold_back(fault, made)
             for index in range(n):
                 await response.write(sse(_chunk(call, piece, index)))
         made = len(words)

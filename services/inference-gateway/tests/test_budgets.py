@@ -254,7 +254,7 @@ async def test_a_fallback_is_one_request_and_releases_what_failed(gateway: Any) 
 
 async def test_concurrency_is_given_back_when_a_stream_ends(gateway: Any) -> None:
     await gateway.budget(1, "concurrency", "total", "key")
-    slow = asyncio.create_task(gateway.chat("fault=slow words=8", stream=True))
+    slow = asyncio.create_task(gateway.chat("fault=slow words=20", stream=True))
     await wait_until(lambda: _busy(gateway))
     status, answer, _ = await gateway.chat()
     assert (status, answer["error"]["code"]) == (429, "rate_limit_exceeded")

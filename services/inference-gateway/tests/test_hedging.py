@@ -38,7 +38,7 @@ async def test_a_first_provider_slower_than_its_95th_percentile_gets_a_second_be
 ) -> None:
     gateway = await start(hedge_share=1.0)
     await measured(gateway)
-    status, text, headers = await gateway.chat("fault=slow@alpha words=30", model="sim-chat", provider=AB, stream=True)
+    status, text, headers = await gateway.chat("fault=late@alpha words=30", model="sim-chat", provider=AB, stream=True)
     assert (status, headers["x-shipjury-provider"], headers["x-shipjury-hedge"]) == (200, "beta", "won")
     assert text.endswith("data: [DONE]\n\n")
     assert text.count('"finish_reason": "') == 1, "one answer, not two"
@@ -57,7 +57,7 @@ async def test_a_slower_answer_is_cut_off_where_the_provider_stops_billing_then_
     )
     await measured(gateway, "sim-chat:gamma")
     route = {"order": ["gamma", "beta"], "ignore": ["alpha"]}
-    _, _, headers = await gateway.chat("fault=slow@gamma words=50", model="sim-chat", provider=route, stream=True)
+    _, _, headers = await gateway.chat("fault=late@gamma words=50", model="sim-chat", provider=route, stream=True)
     assert headers["x-shipjury-provider"] == "beta"
     _, slow = await attempts_of(gateway, headers, 2)
     [line] = [line for line in await gateway.account() if line["attempt_id"] == slow["attempt_id"]]
@@ -69,7 +69,7 @@ async def test_a_hedge_reserves_too_and_is_not_made_where_a_budget_has_no_room(s
     gateway = await start(hedge_share=1.0)
     await measured(gateway)
     await gateway.budget(1, "concurrency", "total", "key")
-    status, text, headers = await gateway.chat("fault=slow@alpha words=3", model="sim-chat", provider=AB, stream=True)
+    status, text, headers = await gateway.chat("fault=late@alpha words=3", model="sim-chat", provider=AB, stream=True)
     assert (status, headers["x-shipjury-provider"]) == (200, "alpha")
     assert text.endswith("data: [DONE]\n\n")
     assert len(await attempts_of(gateway, headers, 1)) == 1
@@ -80,7 +80,7 @@ async def test_without_a_share_or_measurements_nothing_is_hedged(start: Any) -> 
         gateway = await start(**settings)
         if seen:
             await measured(gateway)
-        _, _, headers = await gateway.chat("fault=slow@alpha words=3", model="sim-chat", provider=AB, stream=True)
+        _, _, headers = await gateway.chat("fault=late@alpha words=3", model="sim-chat", provider=AB, stream=True)
         assert (headers["x-shipjury-provider"], headers.get("x-shipjury-hedge")) == ("alpha", None)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
+from shipjury_delivery.kafka import consuming
 from shipjury_schemas import Contract, MalformedEvent, ToolPublished, VerdictIssued, decode
 
 Tell = Callable[[int, int, float | None], None]
@@ -55,8 +56,7 @@ async def watch_panel(bootstrap_servers: str, tools: int, tell: Tell, stop: asyn
     consumer = AIOKafkaConsumer(  # of no group: it has all partitions, from their beginning
         *contracts, bootstrap_servers=bootstrap_servers, enable_auto_commit=False, auto_offset_reset="earliest"
     )
-    await consumer.start()
-    try:
+    async with consuming(consumer):
         progress, told = Progress(), -1
         while not stop.is_set():
             for partition, records in (await consumer.getmany(timeout_ms=300)).items():
@@ -68,8 +68,6 @@ async def watch_panel(bootstrap_servers: str, tools: int, tell: Tell, stop: asyn
                 tell(told, of, progress.remaining(time.monotonic()))
             if progress.through and len(progress.published) >= tools:
                 return
-    finally:
-        await consumer.stop()
 
 
 def _take(progress: Progress, contract: type[Contract], record: Any) -> None:

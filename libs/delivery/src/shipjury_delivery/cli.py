@@ -17,7 +17,7 @@ from pydantic_settings import SettingsConfigDict
 
 from shipjury_schemas import CONTRACTS, Event, MalformedEvent, contract_for, decode
 
-from .kafka import connection
+from .kafka import connection, consuming
 from .redrive import Found, find, redrive
 from .settings import KafkaSettings
 
@@ -101,8 +101,7 @@ async def _tail(
 ) -> None:
     start = "earliest" if from_beginning else "latest"
     consumer = AIOKafkaConsumer(**connection(settings), enable_auto_commit=False, auto_offset_reset=start)
-    await consumer.start()
-    try:
+    async with consuming(consumer):
         missing = sorted(set(topics) - set(await consumer.topics()))
         if missing:
             typer.echo(f"no such topic yet: {', '.join(missing)}", err=True)
@@ -113,8 +112,6 @@ async def _tail(
                 for record in records[: number - printed if number else None]:
                     typer.echo(_record_json(record) if as_json else _record_line(record))
                     printed += 1
-    finally:
-        await consumer.stop()
 
 
 def _decoded(record: "ConsumerRecord[Any, Any]") -> Event[Any] | str:

@@ -65,6 +65,19 @@ async def _stop(producer: AIOKafkaProducer) -> None:
     await within(STOP_SECONDS, producer.client.close())
 
 
+@contextlib.asynccontextmanager
+async def consuming(consumer: AIOKafkaConsumer) -> AsyncIterator[AIOKafkaConsumer]:
+    """A started consumer, for a reader that FastStream does not run. Raises ``KafkaError`` where no broker answers.
+
+    Ends within seconds, and not in the ``CancelledError`` that aiokafka's own stop may let out (aiokafka issue 647).
+    """
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await stop_consumer(consumer.stop(), consumer, STOP_SECONDS)
+
+
 async def stop_consumer(stopping: Coroutine[Any, Any, None], consumer: AIOKafkaConsumer | None, seconds: float) -> None:
     """Stop a consumer in order, as ``stopping`` does it; where that fails, at least close its connections."""
     if not await within(seconds, stopping) and consumer is not None:

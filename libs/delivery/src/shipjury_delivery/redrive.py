@@ -10,7 +10,7 @@ from aiokafka.structs import ConsumerRecord
 
 from . import dead_letters
 from .dead_letters import REDRIVE_OF, DeadLetter
-from .kafka import connection, producing
+from .kafka import connection, consuming, producing
 from .settings import KafkaSettings
 from .topics import DEAD_LETTER_BYTES
 
@@ -76,14 +76,11 @@ async def _everything(
     """All records of partitions, up to their ends as they are now."""
     records: list[ConsumerRecord[Any, Any]] = []
     consumer = AIOKafkaConsumer(**connection(settings), enable_auto_commit=False, auto_offset_reset="earliest")
-    try:
-        await consumer.start()
+    async with consuming(consumer):
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)
         while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
             for some in (await consumer.getmany(timeout_ms=500)).values():
                 records += some
-    finally:
-        await consumer.stop()
     return records

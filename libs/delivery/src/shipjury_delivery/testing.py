@@ -24,6 +24,7 @@ from shipjury_schemas import Contract, Event, Message, Topic, encode
 
 from .consume import Subscription
 from .jobs import JobHandler
+from .kafka import consuming
 from .outbox import publish
 from .process import Worker
 from .settings import ServiceSettings
@@ -218,15 +219,11 @@ class World:
     async def records(self, topic: str, count: int, seconds: float = 30.0) -> "list[ConsumerRecord[Any, Any]]":
         """The first ``count`` records of a topic, from the beginning, sorted by partition and offset."""
         consumer = AIOKafkaConsumer(topic, bootstrap_servers=self.kafka, auto_offset_reset="earliest")
-        await consumer.start()
         found: list[ConsumerRecord[Any, Any]] = []
-        try:
-            async with asyncio.timeout(seconds):
-                while len(found) < count:
-                    for records in (await consumer.getmany(timeout_ms=200)).values():
-                        found += records
-        finally:
-            await consumer.stop()
+        async with consuming(consumer), asyncio.timeout(seconds):
+            while len(found) < count:
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found += records
         return sorted(found, key=lambda record: (record.partition, record.offset))
 
     async def scalar(self, query: str, **arguments: Any) -> Any:

@@ -11,6 +11,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from shipjury_delivery.kafka import consuming
 from shipjury_schemas import EdgeDeployment, decode
 from shipjury_schemas.envelope import MalformedEvent
 
@@ -45,15 +46,12 @@ async def _follow(node_id: str, servers: str, want: Callable[[Desired], bool], s
         request_timeout_ms=5_000,
         retry_backoff_ms=200,
     )
-    await consumer.start()
-    try:
+    async with consuming(consumer):
         while not stop.is_set():
             for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
                 newest = [desired for record in records if (desired := _own(node_id, record)) is not None]
                 if newest:
                     want(max(newest, key=lambda one: one.generation))
-    finally:
-        await consumer.stop()
 
 
 def _own(node_id: str, record) -> Desired | None:  # type: ignore[no-untyped-def]  # aiokafka has no types
