@@ -148,4 +148,4 @@ class Served:
     async def end(self) -> None:
         """Stop it as SIGTERM does."""
         self.stop.set()
-        await self.running
+        await asyncio.shield(self.running)  # who waits no longer does not end it: it ends when the test does

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shipjury_standalone.testing import wait_until
 from votes.api.voters import COOKIE
 
 from .conftest import Replica, add_tool, outbox
@@ -213,7 +214,11 @@ async def test_past_what_may_wait_readers_are_told_to_come_back(
     assert {answer.status_code for answer in answers} == {503}
     assert all(answer.headers["retry-after"] for answer in answers)
     assert any("wait already" in answer.json()["detail"] for answer in answers)
-    assert (await readers[0].put(f"/votes/{tool}", json={"verdict": "ship"})).status_code == 200
+
+    async def there_is_room() -> bool:
+        return (await readers[0].put(f"/votes/{tool}", json={"verdict": "ship"})).status_code == 200
+
+    await wait_until(there_is_room)
 
 
 async def test_votes_answers_are_not_cached(replica: Replica, tool: str) -> None:

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import httpx
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shipjury_delivery import serving as in_delivery
 from votes.api.live import Live, Stream
 from votes.domain import Cast, Head
 from votes.store.log import fold_casts
@@ -135,11 +137,14 @@ async def test_a_silent_stream_sends_heartbeats(replica: Replica, serving: Servi
         assert await page.line() == ": heartbeat"
 
 
-async def test_streams_end_when_the_server_stops(replica: Replica, serving: Serving, tool: str) -> None:
+async def test_streams_end_when_the_server_stops(
+    replica: Replica, serving: Serving, tool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_delivery, "GRACE_SECONDS", 60)
     served = await serving(await replica())
     async with following(served, tool) as page:
         await page.frame()
-        async with asyncio.timeout(3):  # far less than the grace for requests in flight
+        async with asyncio.timeout(30):  # less than the grace for requests in flight
             await served.end()
         assert await page.ends()
 
