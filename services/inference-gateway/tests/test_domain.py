@@ -201,16 +201,24 @@ def test_an_unpriced_model_is_called_only_where_the_project_allows_it() -> None:
     unpriced = deployment("a", prices=())
     made = planned([unpriced])
     assert [out.rule for out in made.ruled_out] == ["unpriced"]
-    assert refusal("m", made, 0).code == "model_unpriced"
+    assert refusal("m", made, {}, 0).code == "model_unpriced"
     assert planned([unpriced], policy=Policy(allow_unpriced=True)).candidates[0].price is None
 
 
 def test_a_parameter_that_a_provider_rejects_means_another_provider_or_an_error_that_names_both() -> None:
     strict, free = deployment("strict", rejects=frozenset({"seed"})), deployment("free")
     assert [c.deployment.provider for c in planned([strict, free], need=need(seed=1)).candidates] == ["free"]
-    error = refusal("m", planned([strict], need=need(seed=1)), 0)
+    error = refusal("m", planned([strict], need=need(seed=1)), {}, 0)
     assert (error.code, error.param) == ("parameter_unsupported", "seed")
     assert "strict: rejects_seed" in error.message
+
+
+def test_who_is_refused_comes_back_when_the_first_that_it_may_use_can_be_called() -> None:
+    health = {deployment(name).id: Health(cooling_until=until) for name, until in (("a", 700.0), ("b", 400.0))}
+    both = [deployment("a"), deployment("b")]
+    assert refusal("m", planned(both, health=health), health, 100.0).retry_after_s == 300.0
+    only_a = planned([*both, deployment("c")], Route(only=frozenset({"a"})), health=health)
+    assert refusal("m", only_a, health, 100.0).retry_after_s == 600.0, "b and c are not for this request"
 
 
 def test_a_node_whose_heart_has_stopped_is_ruled_out() -> None:

@@ -142,6 +142,5 @@ class Requests:
             ),
         )
         if not made.candidates:
-            waits = [self.health[one.id].retry_in(now) for one in deployments if one.id in self.health]
-            raise refusal(asked.model, made, min(waits, default=1.0))
+            raise refusal(asked.model, made, self.health, now)
         return made

@@ -198,8 +198,11 @@ def _by_availability(deployment: Deployment, seen: Health, now: float, unix_time
     return None
 
 
-def refusal(model: str, made: Plan, retry_in_s: float) -> GatewayError:
-    """The error of a plan without candidates: the rule that came closest to letting it through speaks."""
+def refusal(model: str, made: Plan, health: Mapping[tuple[str, str], Health], now: float) -> GatewayError:
+    """The error of a plan without candidates: the rule that came closest to letting it through speaks.
+
+    Where only time is in the way, it says when the first of those that might serve the request may be called again.
+    """
     for group, code in (
         (_AVAILABILITY, "no_provider_available"),
         (_PARAMETER, "parameter_unsupported"),
@@ -217,12 +220,13 @@ def refusal(model: str, made: Plan, retry_in_s: float) -> GatewayError:
         params = sorted({out.param for out in of_group if out.param})
         named = f"`{params[0]}`: " if params and code == "parameter_unsupported" else ""
         temporary = group == _AVAILABILITY
+        soonest_s = min(health.get(out.deployment.id, _IDLE).retry_in(now) for out in of_group)
         return GatewayError(
             code,
             f"{named}no provider can serve `{model}` ({who})",
             param=params[0] if params else "model",
             status=None if temporary or group != _ROUTE else 400,
-            retry_after_s=max(1.0, retry_in_s) if temporary else None,
+            retry_after_s=max(1.0, soonest_s) if temporary else None,
             extra={"ruled_out": made.explain()["ruled_out"]},
         )
     return GatewayError("model_not_found", f"no provider has a model `{model}`", param="model")
