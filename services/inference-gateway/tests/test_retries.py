@@ -141,6 +141,17 @@ async def test_what_a_provider_asks_of_one_replica_every_replica_keeps(
     assert moody.asked == 1, "alpha was left alone"
 
 
+async def test_when_all_fail_the_client_may_come_back_for_the_first_that_may_be_well(
+    start: Any, moody: Moody, simulator: str
+) -> None:
+    gateway = await over(start, moody, simulator, retries=0)
+    moody.statuses, moody.retry_after_s = [429], 600
+    route = {"order": ["beta", "alpha"], "ignore": ["gamma"]}
+    status, answer, headers = await gateway.chat("fault=503@beta", model="sim-chat", provider=route)
+    assert [one["provider"] for one in answer["error"]["attempts"]] == ["beta", "alpha"]
+    assert (status, headers["retry-after"]) == (429, "1"), "alpha is away for 600 s, and beta is not"
+
+
 async def test_a_provider_is_asked_again_by_every_replica_when_its_time_is_over(
     start: Any, moody: Moody, simulator: str
 ) -> None:

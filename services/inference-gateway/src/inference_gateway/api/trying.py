@@ -9,7 +9,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,16 +93,15 @@ class Trying:
                 if _may_help_later(one.end):
                     again.append(one.candidate)
             if not queue and rounds < self._settings.retries:
-                queue, again = await self._later(job, again, rounds), []
+                queue = await self._later(job, again, rounds)
                 rounds += 1
+                if queue:
+                    again = []
             if job.presence.gone:
                 return
             spent = asyncio.get_running_loop().time() >= job.until
             if not queue or job.attempts >= self._settings.max_attempts or spent:
-                last = tried[-1].end.error
-                assert last is not None  # noqa: S101 - what had no error has been answered above
-                last.extra = {**last.extra, "attempts": job.failed}
-                raise last
+                raise self._failure(job, tried[-1], [*queue, *again])
 
     async def close(self) -> None:
         """End what still reads answers that nobody waits for; they become uncertain."""
@@ -114,9 +113,7 @@ class Trying:
         """Wait as long as the providers ask for, and a random time (full jitter); then who may be tried again."""
         if not again or not job.asked.route.allow_fallbacks or job.attempts >= self._settings.max_attempts:
             return []
-        now = time.monotonic()
-        wait = min(self._health[one.deployment.id].retry_in(now) for one in again)
-        wait += random.uniform(0, min(_MAX_BACK_OFF_S, _BACK_OFF_S * 2**rounds))
+        wait = self._soonest(again) + random.uniform(0, min(_MAX_BACK_OFF_S, _BACK_OFF_S * 2**rounds))
         if wait > self._settings.retry_wait_seconds or asyncio.get_running_loop().time() + wait >= job.until:
             return []
         if not await job.presence.stays(wait):
@@ -124,6 +121,22 @@ class Trying:
         metrics.RETRIES.inc()
         now = time.monotonic()
         return [one for one in again if self._health[one.deployment.id].refusal(now) is None]
+
+    def _failure(self, job: Job, last: Tried, left: list[Candidate]) -> GatewayError:
+        """The last attempt's error, with what went before, and when the first of those left may be called again."""
+        error = last.end.error
+        assert error is not None  # noqa: S101 - what had no error has been answered
+        error.extra = {**error.extra, "attempts": job.failed}
+        others = [one for one in left if one is not last.candidate]
+        if error.retry_after_s is not None and others:
+            error.retry_after_s = max(1.0, min(error.retry_after_s, self._soonest(others)))
+        return error
+
+    def _soonest(self, candidates: Iterable[Candidate]) -> float:
+        """Seconds until the first of them may be called again."""
+        now = time.monotonic()
+        seen = (self._health.get(one.deployment.id) for one in candidates)
+        return min(0.0 if one is None else one.retry_in(now) for one in seen)
 
     async def _once(self, job: Job, candidate: Candidate, race: Race | None = None, beside: str | None = None) -> Tried:
         """One attempt: reserve, call, settle. Raises :class:`GatewayError` where it can't be reserved."""
