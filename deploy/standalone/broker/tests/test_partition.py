@@ -9,7 +9,7 @@ from pathlib import Path
 import crc32c
 import pytest
 from aiokafka.record.memory_records import MemoryRecords
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from kio.schema.errors import ErrorCode
 
@@ -169,6 +169,8 @@ def test_a_file_cut_at_any_byte_keeps_exactly_the_whole_batches_before_the_cut(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
+@example(where=0.0, flip=0x80)  # the sign of the first offset, which no checksum covers
+@example(where=0.834, flip=0x80)  # and that of the last one
 def test_a_flipped_byte_costs_at_most_what_follows_it(tmp_path: Path, batch_of: Build, where: float, flip: int) -> None:
     path = tmp_path / "0.log"
     path.unlink(missing_ok=True)
@@ -186,6 +188,7 @@ def test_a_flipped_byte_costs_at_most_what_follows_it(tmp_path: Path, batch_of: 
     assert [value for _, value in values(recovered.read(0, MAX))][:sound_before] == [
         b"%d" % number for number in range(sound_before)
     ]
+    assert append(recovered, batch_of((b"k", b"next"))) >= sound_before
     recovered.close()
 
 

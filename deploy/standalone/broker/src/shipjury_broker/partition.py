@@ -48,8 +48,12 @@ class Partition:
         if saved is None or saved[1] > size:
             saved = Index(), FIRST_BATCH_AT, head.log_start, Producers()
         self._index, self.end, self.next_offset, self.producers = saved
+        follows = self.next_offset if self.end > FIRST_BATCH_AT else 0  # the log may start within its first batch
         for at, batch, _ in scan(self.fd, self.end, size):
+            if batch.base_offset < follows:  # a batch's checksum does not cover its offset
+                break
             self._wrote(batch, at)
+            follows = self.next_offset
         if self.end < size:
             log.warning("%s: cut a torn tail of %d bytes", self.path, size - self.end)
             os.ftruncate(self.fd, self.end)
