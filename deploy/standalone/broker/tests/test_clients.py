@@ -147,6 +147,7 @@ async def test_a_long_poll_returns_as_soon_as_there_is_something(broker: Broker,
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=broker.address, fetch_max_wait_ms=60_000)
     await consumer.start()
     try:
+        await consumer.position(TopicPartition(topic, 0))  # it knows where the end is before something comes behind it
         waiting = asyncio.create_task(consumer.getone())
         await produce(broker.address, topic, [b"now"])
         assert (await asyncio.wait_for(waiting, 20)).value == b"now"
