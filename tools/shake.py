@@ -92,6 +92,7 @@ def main() -> int:
         "SHAKE_LATE": str(asked.late),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")])),
     }
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # not before what stands still goes on
     tests = subprocess.Popen([sys.executable, "-m", "pytest", "-p", "shake", *pytest_takes], env=environment)
     over = threading.Event()
     stopping = [
@@ -108,6 +109,8 @@ def main() -> int:
                 return tests.returncode
     finally:
         over.set()
+        if tests.returncode is None:
+            tests.terminate()
         for one in stopping:
             one.join()
 
